@@ -1,0 +1,1 @@
+"""How does the candidate compare? Statistics and records that rollouts decide on."""

@@ -1,0 +1,1 @@
+"""The operator: reads rollouts, decides, and tells Ray Serve and the router what to do."""

@@ -1,0 +1,54 @@
+"""Where local mode keeps what it must find again: one folder, named by `TIDEGATE_HOME` or `~/.tidegate`."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The paths below one state folder. Nothing is created by naming it."""
+
+    root: Path
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] = os.environ) -> "Home":
+        """`TIDEGATE_HOME`, else `.tidegate` in the user's home folder."""
+        named = environ.get("TIDEGATE_HOME")
+        return cls(Path(named).expanduser().absolute() if named else Path.home() / ".tidegate")
+
+    @property
+    def store(self) -> Path:
+        """The SQLite file with rollouts, their status and events."""
+        return self.root / "store.db"
+
+    @property
+    def router(self) -> Path:
+        """The router's folder: Envoy's bootstrap, its sockets and the last good snapshot."""
+        return self.root / "router"
+
+    @property
+    def control_socket(self) -> Path:
+        """A datagram socket: whoever wrote to the store says so here, and the control loop looks at once."""
+        return self.root / "run" / "control.sock"
+
+    @property
+    def stack_file(self) -> Path:
+        """What runs just now (process ids, addresses), as JSON; absent when nothing does."""
+        return self.root / "run" / "stack.json"
+
+    @property
+    def logs(self) -> Path:
+        """What the child processes print."""
+        return self.root / "logs"
+
+    @property
+    def artifacts(self) -> Path:
+        """Model files by their SHA-256."""
+        return self.root / "artifacts"
+
+    @property
+    def ray_token(self) -> Path:
+        """The bearer token of the local Ray cluster; readable by its owner only."""
+        return self.root / "ray.token"

@@ -1,0 +1,40 @@
+"""What the operator sees of the world when it decides about one rollout. Pure values; nothing here looks anything up."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from router.ir import Route, TrafficCounters
+from serving.spec import TargetState
+
+
+@dataclass(frozen=True, slots=True)
+class RouteObservation:
+    """The route that was published last, and what every live router says about it."""
+
+    published: Route | None = None
+    acknowledged: bool = False
+    rejected: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VersionTraffic:
+    """What one version answered since `RolloutStatus.evidence_since`: live requests, and mirrored ones."""
+
+    live: TrafficCounters = field(default_factory=TrafficCounters)
+    mirrored: TrafficCounters = field(default_factory=TrafficCounters)
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """The world at `now` (seconds since the epoch).
+
+    `serve` maps version ids to what Ray Serve says, None when Ray cannot be reached. `traffic` maps version ids to
+    the evidence since `RolloutStatus.evidence_since`, None when there is none to be had: no reading, or a stale one.
+    `conflict` says which older rollout owns this one's host and model name.
+    """
+
+    now: float
+    serve: Mapping[str, TargetState] | None
+    route: RouteObservation
+    traffic: Mapping[str, VersionTraffic] | None = None
+    conflict: str | None = None

@@ -1,0 +1,80 @@
+"""The four ways in which the controller touches the world. Local mode and Kubernetes each bring their own."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Protocol
+
+from operators.api import ModelRollout, RolloutKey
+from operators.plan import Command, Event
+from operators.status import RolloutStatus
+from router.ir import BackendKey, Route, RouteKey, RouteStatus, TrafficCounters
+from serving.spec import ServeTarget, TargetKey, TargetState
+
+
+class Clock(Protocol):
+    """Where the time comes from."""
+
+    def now(self) -> float:
+        """Seconds since the epoch, UTC."""
+
+
+class RolloutStore(Protocol):
+    """Where rollouts come from, and where their status goes."""
+
+    async def list(self) -> Sequence[ModelRollout]:
+        """All rollouts, each with its status, commands (annotations) and deletion mark."""
+
+    def changes(self) -> AsyncIterator[RolloutKey | None]:
+        """Keys whose manifest or commands changed, as it happens; None when any may have."""
+
+    async def put_status(self, key: RolloutKey, status: RolloutStatus) -> None:
+        """Replace the status. Raises `StoreUnavailable` when it could not be written."""
+
+    async def record(self, key: RolloutKey, events: Sequence[Event]) -> None:
+        """Keep events for people to read."""
+
+    async def consume(self, key: RolloutKey, commands: Sequence[Command]) -> None:
+        """Take back the annotations of commands that were dealt with."""
+
+    async def forget(self, key: RolloutKey) -> None:
+        """Let a deleted rollout go: nothing runs for it any more."""
+
+
+class ServePort(Protocol):
+    """Ray Serve."""
+
+    async def apply(self, targets: Sequence[ServeTarget]) -> None:
+        """Make exactly these versions run (of those that Tidegate owns). Raises `ServeUnavailable`.
+
+        Idempotent and cheap when nothing changed.
+        """
+
+    async def observe(self) -> Mapping[TargetKey, TargetState]:
+        """Every version that Ray Serve knows of. Raises `ServeUnavailable`."""
+
+
+class RouterPort(Protocol):
+    """The routers."""
+
+    async def publish(self, routes: Sequence[Route]) -> None:
+        """Replace the routes of the whole fleet by these."""
+
+    def status(self, key: RouteKey) -> RouteStatus:
+        """What the routers say about the route that was published last under this key."""
+
+    async def traffic(self) -> Mapping[BackendKey, TrafficCounters] | None:
+        """Cumulative traffic per version; None when Envoy cannot be read."""
+
+    def changes(self) -> AsyncIterator[RouteKey | None]:
+        """Keys whose status changed, as it happens; None when any may have."""
+
+
+class PortUnavailable(Exception):
+    """Something outside could not be reached; the rollouts freeze and go on when it is back."""
+
+
+class ServeUnavailable(PortUnavailable):
+    """Ray Serve's REST API did not answer or refused."""
+
+
+class StoreUnavailable(PortUnavailable):
+    """The store of rollouts did not answer or refused."""

@@ -1,0 +1,136 @@
+"""The router's intermediate representation: what the traffic of one model should do.
+
+The operator composes these records, the router translates them into Envoy's resources. They are plain frozen values,
+so that they can be compared, written to a file, carried through memory (local mode) or through a custom resource.
+Only the standard library is imported here.
+"""
+
+from dataclasses import dataclass, field
+
+BASIS_POINTS = 10_000
+"""A whole: weights and shares are integers between 0 and this; 1 % is 100."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class RouteKey:
+    """Names one route: the namespace and name of the rollout that owns it."""
+
+    namespace: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Endpoint:
+    """Where one replica's own HTTP server listens."""
+
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """One version of the model.
+
+    `weight` is in basis points. A backend of weight 0 gets no live request, but its cluster and endpoints are sent to
+    Envoy all the same, so that they are warm before any weight is given.
+    """
+
+    version: str
+    weight: int
+    endpoints: tuple[Endpoint, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Mirror:
+    """Copies `share` basis points of the live requests to `version`, whose answers are dropped.
+
+    At most `max_concurrency` copies are under way at once; what is beyond is shed, never queued.
+    """
+
+    version: str
+    share: int
+    max_concurrency: int = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """How often a request may be tried again on another replica of the same version.
+
+    Refused connections are always safe to retry. Requests that may have reached the model (reset, 502/503/504) are
+    retried only when the rollout says that its model is `idempotent`.
+    """
+
+    attempts: int = 2
+    idempotent: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """All that Envoy must know about one model's traffic.
+
+    `backends` are in the order of Envoy's weighted clusters: the candidate comes first, so that a key that reached it
+    at 5 % still does at 10 %. Their weights sum to `BASIS_POINTS`, or all are 0: then the model is known but not yet
+    ready, and requests are answered 503 with `retry-after`.
+    `sticky_header` names the request header whose value decides the version; without it the request id does.
+    """
+
+    key: RouteKey
+    model: str
+    hosts: tuple[str, ...] = ("*",)
+    backends: tuple[Backend, ...] = ()
+    mirror: Mirror | None = None
+    sticky_header: str | None = None
+    timeout_seconds: float = 5.0
+    retry: Retry = field(default_factory=Retry)
+    max_body_bytes: int = 1 << 20
+
+    def __post_init__(self) -> None:
+        """Refuse what Envoy would refuse or, worse, accept: a route is whole or it does not exist."""
+        total = sum(backend.weight for backend in self.backends)
+        if any(backend.weight < 0 for backend in self.backends) or total not in (0, BASIS_POINTS):
+            weights = {backend.version: backend.weight for backend in self.backends}
+            raise ValueError(f"weights of {self.key} must sum to {BASIS_POINTS} basis points or all be 0, got {weights}")
+        versions = [backend.version for backend in self.backends]
+        if len(set(versions)) != len(versions):
+            raise ValueError(f"{self.key} names a version twice: {versions}")
+        if self.mirror is not None:
+            if self.mirror.version not in versions:
+                raise ValueError(f"{self.key} mirrors to {self.mirror.version}, which is none of its backends {versions}")
+            if not 0 < self.mirror.share <= BASIS_POINTS:
+                raise ValueError(f"{self.key} mirrors {self.mirror.share} basis points; 1 to {BASIS_POINTS} are possible")
+
+
+@dataclass(frozen=True, slots=True)
+class RouteStatus:
+    """What the routers say about one published route.
+
+    `acknowledged`: every live Envoy runs exactly the route that was published last. `rejected` is Envoy's own message
+    when it refused the configuration (or the translator's, when there was nothing to send).
+    """
+
+    acknowledged: bool
+    rejected: str | None = None
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class BackendKey:
+    """Names the traffic of one version: live, or mirrored."""
+
+    route: RouteKey
+    version: str
+    mirrored: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TrafficCounters:
+    """Cumulative counts of finished upstream requests, since the router began to count.
+
+    `errors` are answers of 500 and above, including Envoy's own for timeouts and lost connections; an attempt that
+    was retried is not counted. `bucket_counts[i]` is the number of requests whose time in milliseconds is at most
+    `bucket_bounds[i]` and above the bound before it; one more count than bounds, the last for all beyond.
+    """
+
+    requests: int = 0
+    errors: int = 0
+    bucket_bounds: tuple[float, ...] = ()
+    bucket_counts: tuple[int, ...] = ()
