@@ -1,0 +1,127 @@
+"""Model files are found, verified before use, and kept under their content."""
+
+import hashlib
+import os
+import subprocess
+
+import pytest
+
+from serving.artifacts import digest, materialise
+from serving.errors import ArtifactMismatch, ArtifactNotFound, UnsupportedModel
+from serving.spec import ModelSource
+
+
+@pytest.fixture
+def cache(tmp_path):
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "model.joblib"
+    path.write_bytes(b"first")
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path):
+    path = tmp_path / "model"
+    (path / "sub").mkdir(parents=True)
+    (path / "model.pkl").write_bytes(b"one")
+    (path / "sub" / "notes.txt").write_bytes(b"two")
+    return path
+
+
+def source(path, sha256=None):
+    return ModelSource(path.as_uri(), "sklearn", sha256)
+
+
+def test_a_files_digest_is_what_sha256sum_prints(file):
+    assert digest(file) == hashlib.sha256(b"first").hexdigest()
+
+
+def test_a_folders_digest_is_what_its_documented_shell_line_prints(folder):
+    line = r"find . -type f -printf '%P\n' | LC_ALL=C sort | xargs -d '\n' sha256sum | sha256sum"
+    shell = subprocess.run(["bash", "-c", line], cwd=folder, capture_output=True, text=True, check=True)
+    assert digest(folder) == shell.stdout.split()[0]
+
+
+def test_a_copy_in_the_cache_is_used_not_the_source(file, cache):
+    kept = materialise(source(file), cache)
+    file.write_bytes(b"second")
+    assert kept.read_bytes() == b"first"
+    assert kept.is_relative_to(cache)
+    assert kept.name == file.name
+
+
+def test_a_folder_is_kept_whole(folder, cache):
+    kept = materialise(source(folder, digest(folder)), cache)
+    assert (kept / "sub" / "notes.txt").read_bytes() == b"two"
+
+
+def test_what_was_promised_comes_from_the_cache_when_the_source_is_gone(file, cache):
+    promised = source(file, digest(file).upper())
+    kept = materialise(promised, cache)
+    file.unlink()
+    assert materialise(promised, cache) == kept
+
+
+def test_the_same_content_is_kept_once(file, cache):
+    assert materialise(source(file), cache) == materialise(source(file), cache)
+    assert len(list(cache.iterdir())) == 1
+
+
+def test_other_bytes_than_promised_are_refused_and_not_kept(file, cache):
+    with pytest.raises(ArtifactMismatch, match=digest(file)):
+        materialise(source(file, "0" * 64), cache)
+    assert list(cache.iterdir()) == []
+
+
+def test_a_damaged_cache_entry_is_replaced_from_the_source(file, cache):
+    promised = source(file, digest(file))
+    materialise(promised, cache).write_bytes(b"rotten")
+    assert materialise(promised, cache).read_bytes() == b"first"
+
+
+@pytest.mark.parametrize("sha256", ["../../../etc", "abc", "g" * 64, "a" * 63 + "/"])
+def test_a_sha256_that_is_none_cannot_lead_out_of_the_cache(file, cache, sha256):
+    with pytest.raises(ArtifactMismatch, match="64 hex digits"):
+        materialise(source(file, sha256), cache)
+
+
+@pytest.mark.parametrize(
+    "uri", ["s3://bucket/model", "models:/iris/1", "/models/iris", "file://host/model", "file:model"]
+)
+def test_only_local_absolute_file_uris_are_supported(cache, uri):
+    with pytest.raises(UnsupportedModel, match=r"file:///"):
+        materialise(ModelSource(uri, "sklearn"), cache)
+
+
+def test_a_path_with_nothing_at_it_is_named(tmp_path, cache):
+    with pytest.raises(ArtifactNotFound, match=r"nothing at .*missing"):
+        materialise(source(tmp_path / "missing"), cache)
+
+
+def test_a_path_with_a_nul_byte_is_refused(cache):
+    with pytest.raises(ArtifactNotFound):
+        materialise(ModelSource("file:///models/%00", "sklearn"), cache)
+
+
+def test_a_link_out_of_the_folder_is_refused(folder, cache, tmp_path):
+    (tmp_path / "secret").write_text("secret")
+    (folder / "link").symlink_to(tmp_path / "secret")
+    with pytest.raises(ArtifactNotFound, match="leads out of"):
+        materialise(source(folder), cache)
+
+
+def test_a_pipe_is_no_model(tmp_path, cache):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ArtifactNotFound, match="neither a regular file nor a folder"):
+        materialise(source(tmp_path / "pipe"), cache)
+
+
+def test_a_cache_that_cannot_be_written_is_named(file, tmp_path):
+    blocked = tmp_path / "blocked"
+    blocked.write_text("a file where the folder should be")
+    with pytest.raises(ArtifactNotFound, match="blocked"):
+        materialise(source(file), blocked / "cache")

@@ -1,0 +1,174 @@
+"""Which requests share a call, who gets which rows back, and where the model runs."""
+
+import asyncio
+import threading
+
+import numpy as np
+import pytest
+
+from serving.batching import Batcher, Job
+from serving.errors import BadPrediction, ModelCallError, QueueFull
+from serving.runtimes import OutputSpec, Signature
+from serving.spec import InputSpec
+
+
+class Recorder:
+    """Answers each row with its sum, and remembers its calls. Raises on a negative value."""
+
+    signature = Signature("test", None, (), InputSpec("x"), (OutputSpec("predict", "FP64", (-1,)),))
+
+    def __init__(self, *, answer=lambda rows: rows.sum(axis=1)):
+        self.calls: list[int] = []
+        self.threads: list[threading.Thread] = []
+        self.gate = threading.Event()
+        self.gate.set()
+        self.entered = threading.Event()
+        self._answer = answer
+
+    def predict(self, rows, outputs):
+        self.calls.append(len(rows))
+        self.threads.append(threading.current_thread())
+        self.entered.set()
+        assert self.gate.wait(10)
+        if (rows < 0).any():
+            raise ValueError("negative")
+        return {name: self._answer(rows) for name in outputs}
+
+
+def submit(batcher, rows, outputs=("predict",)):
+    """Submit rows; the future gets what is delivered."""
+    future = asyncio.get_running_loop().create_future()
+    job = Job(np.asarray(rows, float), outputs, future.set_result)
+    batcher.submit(job)
+    return job, future
+
+
+@pytest.fixture
+async def make_batcher():
+    made = []
+
+    async def make(model, max_batch=8, max_queue=100, *, measured=True):
+        batcher = Batcher(model, max_batch, max_queue, asyncio.get_running_loop())
+        made.append(batcher)
+        if measured:
+            await submit(batcher, [[0.0]])[1]
+            model.calls.clear()
+            model.threads.clear()
+            model.entered.clear()
+        return batcher
+
+    yield make
+    for batcher in made:
+        batcher.close()
+
+
+async def test_what_arrives_in_one_turn_shares_one_call_and_gets_its_own_rows(make_batcher):
+    model = Recorder()
+    batcher = await make_batcher(model)
+    futures = [submit(batcher, rows)[1] for rows in ([[1]], [[2], [3]], [[4]])]
+    answers = [outcome["predict"].tolist() for outcome in await asyncio.gather(*futures)]
+    assert (answers, model.calls) == ([[1], [2, 3], [4]], [4])
+
+
+async def test_a_call_holds_no_more_rows_than_a_batch(make_batcher):
+    model = Recorder()
+    batcher = await make_batcher(model)
+    await asyncio.gather(*(submit(batcher, [[1], [2], [3]])[1] for _ in range(5)))
+    assert model.calls == [6, 6, 3]
+
+
+async def test_a_request_larger_than_a_batch_is_cut_and_put_together_again(make_batcher):
+    model = Recorder()
+    batcher = await make_batcher(model)
+    outcome = await submit(batcher, [[value] for value in range(20)])[1]
+    assert outcome["predict"].tolist() == list(range(20))
+    assert model.calls == [8, 8, 4]
+
+
+async def test_only_equal_kinds_share_a_call_and_none_loses_its_place(make_batcher):
+    model = Recorder()
+    batcher = await make_batcher(model)
+    kinds = [([[1]], ("predict",)), ([[2, 2]], ("predict",)), ([[3]], ("predict", "other")), ([[4]], ("predict",))]
+    futures = [submit(batcher, rows, outputs)[1] for rows, outputs in kinds]
+    answers = [outcome["predict"].tolist() for outcome in await asyncio.gather(*futures)]
+    assert (answers, model.calls) == ([[1], [4], [3], [4]], [2, 1, 1])
+
+
+async def test_one_bad_request_harms_nobody_else(make_batcher):
+    model = Recorder()
+    batcher = await make_batcher(model)
+    good, bad, other = await asyncio.gather(*(submit(batcher, rows)[1] for rows in ([[1]], [[-1]], [[2]])))
+    assert (good["predict"].tolist(), other["predict"].tolist()) == ([1], [2])
+    assert isinstance(bad, ModelCallError)
+    assert (bad.status, bad.code, str(bad)) == (500, "model_error", "the model raised ValueError: negative")
+
+
+async def test_a_model_that_always_raises_is_logged_with_its_traceback_but_not_each_time(make_batcher, caplog):
+    batcher = await make_batcher(Recorder())
+    for _ in range(20):
+        await submit(batcher, [[-1]])[1]
+    errors = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert len(errors) == 1
+    assert "ValueError: negative" in errors[0].exc_text
+
+
+async def test_a_model_that_exits_fails_its_request_only(make_batcher):
+    def leave(rows):
+        if rows[0, 0] == 7:
+            raise SystemExit(3)
+        return rows[:, 0]
+
+    batcher = await make_batcher(Recorder(answer=leave))
+    failed = await submit(batcher, [[7]])[1]
+    assert "SystemExit" in str(failed)
+    assert (await submit(batcher, [[1]])[1])["predict"].tolist() == [1]
+
+
+async def test_an_answer_with_other_than_one_entry_per_row_reaches_nobody(make_batcher):
+    batcher = await make_batcher(Recorder(answer=lambda rows: np.zeros(1)))
+    outcomes = await asyncio.gather(*(submit(batcher, [[1], [2]])[1] for _ in range(2)))
+    assert all(isinstance(outcome, ModelCallError) and BadPrediction.__name__ in str(outcome) for outcome in outcomes)
+
+
+async def test_a_quick_model_runs_on_the_loops_thread_once_it_is_measured(make_batcher):
+    model = Recorder()
+    batcher = await make_batcher(model, measured=False)
+    await submit(batcher, [[1]])[1]
+    await submit(batcher, [[1]])[1]
+    first, second = model.threads
+    assert first is not threading.current_thread()
+    assert second is threading.current_thread()
+
+
+async def test_a_slow_model_leaves_the_loop_free_and_gathers_what_arrives_meanwhile(make_batcher):
+    model = Recorder()
+    batcher = await make_batcher(model, measured=False)
+    model.gate.clear()
+    first = submit(batcher, [[1]])[1]
+    await asyncio.to_thread(model.entered.wait)
+    later = [submit(batcher, [[value]])[1] for value in (2, 3, 4)]
+    assert (batcher.waiting, batcher.busy_since is not None) == (3, True)
+    model.gate.set()
+    await asyncio.gather(first, *later)
+    assert model.calls == [1, 3]
+
+
+async def test_beyond_the_queue_requests_are_refused(make_batcher):
+    model = Recorder()
+    batcher = await make_batcher(model, max_queue=2)
+    futures = [submit(batcher, [[1]])[1] for _ in range(2)]
+    with pytest.raises(QueueFull) as caught:
+        submit(batcher, [[1]])
+    assert (caught.value.status, caught.value.code, caught.value.headers) == (503, "queue_full", b"retry-after: 1\r\n")
+    await asyncio.gather(*futures)
+
+
+async def test_the_abandoned_make_room_and_cost_no_call(make_batcher):
+    model = Recorder()
+    batcher = await make_batcher(model, max_queue=2)
+    abandoned = [submit(batcher, [[1]]) for _ in range(2)]
+    for job, _ in abandoned:
+        job.abandon()
+    outcome = await submit(batcher, [[5]])[1]
+    assert (outcome["predict"].tolist(), model.calls) == ([5], [1])
+    assert not any(future.done() for _, future in abandoned)
