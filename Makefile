@@ -1,0 +1,60 @@
+# Everything a developer does. `make help` lists it.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help setup models run demo test lint format bench-spine golden crd clean
+
+UV_VERSION := 0.13.8
+PYTHON ?= python3.11
+# A uv on the PATH is used; otherwise one is installed into .uv, beside the project's own environment.
+UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
+BIN := .venv/bin
+# Without compiled bytecode every Ray worker compiles its imports again, which doubles every start.
+export UV_COMPILE_BYTECODE := 1
+
+help: ## List the commands
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+.uv/bin/uv:
+	@echo "==> installing uv $(UV_VERSION) into .uv"
+	@$(PYTHON) -m venv .uv && .uv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+.venv/.synced: pyproject.toml uv.lock | $(filter .uv/bin/uv,$(UV))
+	@echo "==> setting up .venv (first time: a few hundred megabytes)"
+	@$(UV) sync --locked --extra local --python $(PYTHON)
+	@touch $@
+
+setup: .venv/.synced ## Create .venv with everything pinned in uv.lock
+
+models: setup ## Train the example models (skips those that exist)
+	@$(BIN)/python deployments/examples/train.py
+
+run: models ## Serve the examples on 127.0.0.1:8080 until Ctrl-C
+	@exec $(BIN)/tidegate up deployments/examples
+
+demo: models ## Watch a canary promote itself and two bad versions abort, in under three minutes
+	@exec $(BIN)/python deployments/examples/demo.py
+
+test: models ## Run all tests (starts a real Ray and a real Envoy)
+	$(BIN)/pytest
+
+lint: setup ## Formatting, style, types and layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup ## Rewrite the code in the project's style
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+golden: setup ## Rewrite the golden files from what the translator says now
+	$(BIN)/pytest tests/golden --update-golden
+
+crd: setup ## Write the CRD of the chart from the API types
+	$(BIN)/python -m operators.api.crd > charts/tidegate/crds/modelrollouts.yaml
+
+bench-spine: models ## Tidegate through Envoy against Ray Serve's own proxy, same model, same run
+	$(BIN)/python -m benchmarks.spine
+
+clean: ## Remove the environment, caches and trained models
+	rm -rf .venv .uv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache deployments/examples/models
