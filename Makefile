@@ -51,7 +51,7 @@ golden: setup ## Rewrite the golden files from what the translator says now
 	$(BIN)/pytest tests/golden --update-golden
 
 crd: setup ## Write the CRD of the chart from the API types
-	$(BIN)/python -m operators.api.crd > charts/tidegate/crds/modelrollouts.yaml
+	$(BIN)/python -m operators.api > charts/tidegate/crds/modelrollouts.yaml
 
 bench-spine: models ## Tidegate through Envoy against Ray Serve's own proxy, same model, same run
 	$(BIN)/python -m benchmarks.spine

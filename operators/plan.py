@@ -16,6 +16,11 @@ class Command(Enum):
     RETRY = "retry"
     UNDO = "undo"
 
+    @property
+    def annotation(self) -> str:
+        """The annotation that carries the command on a rollout."""
+        return f"tidegate.dev/{self.value}"
+
 
 @dataclass(frozen=True, slots=True)
 class Event:

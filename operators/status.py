@@ -71,11 +71,16 @@ class Revision:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """The version that is on its way. `ready` counts replicas that answer."""
+    """The version that is on its way. `ready` counts replicas that answer.
+
+    `starting_since` is since when Ray Serve starts it without a pause of any kind: the progress deadline counts from
+    there. None while it is ready, paused, or unknown to Ray Serve.
+    """
 
     revision: Revision
     started_at: float
     ready: int = 0
+    starting_since: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +108,10 @@ class RolloutStatus:
     `step` is the index of the canary step in work (equal to the number of steps once all are done), None when nothing
     is rolling out; `step_started_at` belongs to it. `weight` and `shadow` are what the candidate is meant to get, in
     basis points. `evidence_since` is when the traffic shares last changed (acknowledged): checks count from there.
-    `failed` is the id of the version that was aborted and is not tried again; `revisions` are stable versions, newest
-    first, kept for `undo`. `promoted_step` is a step that a person has waved through.
+    `failed` is the id of the version that was aborted and is not tried again, `failure` the sentence that says why;
+    it is empty when a person took the version back with `undo`. `awaits_promotion`: the step's time was over while a
+    check was inconclusive, and the rollout waits for a person. `revisions` are stable versions, newest first (the
+    stable one itself is the first), kept for `undo`; `history` has its newest line last.
     """
 
     observed_generation: int = 0
@@ -120,6 +127,8 @@ class RolloutStatus:
     shadow: int = 0
     evidence_since: float | None = None
     failed: str | None = None
+    failure: str = ""
+    awaits_promotion: bool = False
     checks: tuple[CheckResult, ...] = ()
     conditions: tuple[Condition, ...] = ()
     revisions: tuple[Revision, ...] = ()

@@ -1,0 +1,39 @@
+"""The API of Tidegate: `ModelRollout` and everything that is read from it or written into it."""
+
+from operators.api.definition import crd
+from operators.api.manifest import InvalidManifest, manifest_to_json, parse_manifest
+from operators.api.revision import revision_of, target_of
+from operators.api.rules import Problem
+from operators.api.statusjson import status_from_json, status_to_json
+from operators.api.types import (
+    API_VERSION,
+    KIND,
+    RESOLVED_SHA256,
+    Check,
+    Metadata,
+    ModelRollout,
+    RolloutKey,
+    RolloutSpec,
+    Step,
+)
+
+__all__ = [
+    "API_VERSION",
+    "KIND",
+    "RESOLVED_SHA256",
+    "Check",
+    "InvalidManifest",
+    "Metadata",
+    "ModelRollout",
+    "Problem",
+    "RolloutKey",
+    "RolloutSpec",
+    "Step",
+    "crd",
+    "manifest_to_json",
+    "parse_manifest",
+    "revision_of",
+    "status_from_json",
+    "status_to_json",
+    "target_of",
+]

@@ -1,0 +1,99 @@
+"""The schema of `status` in the CRD, from the records of `operators.status`."""
+
+from dataclasses import Field, fields, is_dataclass
+from enum import Enum
+from types import UnionType
+from typing import Any, Final, get_args, get_origin, get_type_hints
+
+from operators.api.statusjson import BLOCKS, SHARES, TIMES, json_name
+from operators.status import Condition, RolloutStatus
+
+_DESCRIPTIONS: Final = {
+    "RolloutStatus.observed_generation": "The generation of the spec that was decided about.",
+    "RolloutStatus.phase": "Where the rollout stands, in one word.",
+    "RolloutStatus.message": "Where it stands, in a sentence.",
+    "RolloutStatus.stable": "The version that was promoted last.",
+    "RolloutStatus.stable_ready": "Replicas of the stable version that answer.",
+    "RolloutStatus.candidate": "The version that is on its way.",
+    "RolloutStatus.retiring": "Versions without traffic whose replicas still run.",
+    "RolloutStatus.step": "Index of the step in work, from 0; the number of steps once all are done.",
+    "RolloutStatus.step_started_at": "Since when the step is in work.",
+    "RolloutStatus.weight": "Percent of the live requests that the candidate is meant to get.",
+    "RolloutStatus.shadow": "Percent of the live requests that are copied to the candidate.",
+    "RolloutStatus.evidence_since": "Since when every router divides the traffic this way: checks count from here.",
+    "RolloutStatus.failed": "The version that is not tried again until the spec changes or somebody says retry.",
+    "RolloutStatus.failure": "Why that version was aborted; empty when a person took it back with undo.",
+    "RolloutStatus.awaits_promotion": "Whether the step's time is over without enough evidence, and a person decides.",
+    "RolloutStatus.checks": "The verdicts of the checks; of the last rollout when none is under way.",
+    "RolloutStatus.conditions": "Conditions in Kubernetes' form.",
+    "RolloutStatus.revisions": "Stable versions, newest first, kept for undo.",
+    "RolloutStatus.history": "What was decided, newest last.",
+    "Revision.id": "Ten hex digits of the SHA-256 of what makes the version.",
+    "Revision.model": "The model it runs.",
+    "Revision.serving": "How it runs, as far as that is not the default.",
+    "Revision.promoted_at": "When it became stable.",
+    "Candidate.revision": "The version.",
+    "Candidate.started_at": "When it began.",
+    "Candidate.ready": "Its replicas that answer.",
+    "Candidate.starting_since": "Since when Ray Serve starts it without a pause; absent while it is ready.",
+    "Retiring.revision": "The version.",
+    "Retiring.until": "Until when its replicas stay.",
+    "CheckResult.name": "The check's name.",
+    "CheckResult.verdict": "What the evidence says.",
+    "CheckResult.value": "The estimate.",
+    "CheckResult.bound": "What it is held against.",
+    "CheckResult.low": "The lower end of the confidence interval.",
+    "CheckResult.high": "The upper end of the confidence interval.",
+    "CheckResult.samples": "The candidate's requests that it rests on.",
+    "CheckResult.message": "The verdict in a sentence.",
+    "Condition.type": "What the condition is about.",
+    "Condition.status": "True, False or Unknown.",
+    "Condition.reason": "Why, in one word.",
+    "Condition.message": "Why, in a sentence.",
+    "Condition.since": "When the status last changed.",
+    "Decision.at": "When it was decided.",
+    "Decision.reason": "What was decided, in one word.",
+    "Decision.message": "What was decided and why, in a sentence.",
+    "Decision.version": "The version it is about.",
+}
+
+
+def status_schema() -> dict[str, Any]:
+    """A structural schema."""
+    return _record(RolloutStatus) | {"description": "What is, and what the operator remembers."}
+
+
+def _record(cls: Any) -> dict[str, Any]:
+    hints = get_type_hints(cls)
+    return {
+        "type": "object",
+        "properties": {
+            json_name(cls, field): _field(cls, field, hints[field.name])
+            | {"description": _DESCRIPTIONS[f"{cls.__name__}.{field.name}"]}
+            for field in fields(cls)
+        },
+    }
+
+
+def _field(cls: type, field: Field[Any], hint: Any) -> dict[str, Any]:
+    if field.name in TIMES:
+        return {"type": "string", "format": "date-time"}
+    if field.name in SHARES:
+        return {"type": "number"}
+    if field.name in BLOCKS:
+        return {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    if cls is Condition and field.name == "status":
+        return {"type": "string", "enum": ["True", "False", "Unknown"]}
+    return _value(hint)
+
+
+def _value(hint: Any) -> dict[str, Any]:
+    if get_origin(hint) is UnionType:
+        hint = next(variant for variant in get_args(hint) if variant is not type(None))
+    if get_origin(hint) is tuple:
+        return {"type": "array", "items": _value(get_args(hint)[0])}
+    if is_dataclass(hint):
+        return _record(hint)
+    if issubclass(hint, Enum):
+        return {"type": "string", "enum": [member.value for member in hint]}
+    return {"type": {str: "string", bool: "boolean", int: "integer", float: "number"}[hint]}

@@ -1,0 +1,142 @@
+"""Checks on what was counted."""
+
+from typing import Any
+
+import pytest
+from core_world import counters
+
+from operators.analysis import evaluate, evidence, slower_than, worst
+from operators.api import Check
+from operators.observe import VersionTraffic
+from operators.status import CheckResult, Verdict
+from router.ir import TrafficCounters
+
+
+def check(**fields: Any) -> Check:
+    """A check, as a manifest has it."""
+    return Check.model_validate({"name": "c", "metric": "error-rate"} | fields)
+
+
+def judge(one: Check, candidate: TrafficCounters | None, stable: TrafficCounters | None = None) -> CheckResult:
+    """The result of one check."""
+    return evaluate([one], stable, candidate)[0]
+
+
+RATE = check(max=0.05)
+VERSUS = check(versus="stable", margin=0.02)
+LATENCY = check(metric="latency-p95", max="50ms")
+
+
+@pytest.mark.parametrize(
+    ("requests", "errors", "verdict"),
+    [
+        (0, 0, Verdict.INCONCLUSIVE),
+        (20, 0, Verdict.INCONCLUSIVE),
+        (200, 0, Verdict.PASS),
+        (200, 10, Verdict.INCONCLUSIVE),
+        (200, 30, Verdict.FAIL),
+        (10, 10, Verdict.FAIL),
+    ],
+)
+def test_an_error_rate_is_held_against_its_bound(requests: int, errors: int, verdict: Verdict) -> None:
+    result = judge(RATE, counters(requests, errors))
+    assert result.verdict is verdict
+    assert (result.samples, result.bound) == (requests, 0.05)
+    assert result.value == (errors / requests if requests else None)
+
+
+@pytest.mark.parametrize(
+    ("candidate", "stable", "verdict"),
+    [
+        (counters(5000, 50), counters(5000, 50), Verdict.PASS),
+        (counters(500, 100), counters(5000, 50), Verdict.FAIL),
+        (counters(100, 1), counters(5000, 50), Verdict.INCONCLUSIVE),
+        (counters(5000, 0), counters(0, 0), Verdict.PASS),
+        (counters(5000, 250), counters(0, 0), Verdict.INCONCLUSIVE),
+        (counters(5000, 0), None, Verdict.INCONCLUSIVE),
+    ],
+)
+def test_an_error_rate_is_compared_with_stable(
+    candidate: TrafficCounters, stable: TrafficCounters | None, verdict: Verdict
+) -> None:
+    assert judge(VERSUS, candidate, stable).verdict is verdict
+
+
+def test_a_bad_stable_version_excuses_a_candidate_that_is_no_worse() -> None:
+    assert judge(VERSUS, counters(40_000, 8_000), counters(40_000, 8_000)).verdict is Verdict.PASS
+
+
+@pytest.mark.parametrize(
+    ("requests", "milliseconds", "verdict"),
+    [(500, 3, Verdict.PASS), (500, 200, Verdict.FAIL), (500, 1000, Verdict.FAIL), (20, 3, Verdict.INCONCLUSIVE)],
+)
+def test_a_percentile_is_judged_by_the_share_of_slower_requests(
+    requests: int, milliseconds: float, verdict: Verdict
+) -> None:
+    result = judge(LATENCY, counters(requests, milliseconds=milliseconds))
+    assert result.verdict is verdict
+    assert result.bound == 0.05
+
+
+def test_requests_in_the_bucket_of_the_bound_neither_fail_nor_pass() -> None:
+    inside = check(metric="latency-p95", max="70ms")
+    assert slower_than(counters(500, milliseconds=80), 70) == (0, 500)
+    assert judge(inside, counters(500, milliseconds=80)).verdict is Verdict.INCONCLUSIVE
+
+
+def test_the_edges_of_buckets_are_exact() -> None:
+    assert slower_than(counters(7, milliseconds=50), 50) == (0, 0)
+    assert slower_than(counters(7, milliseconds=51), 50) == (7, 7)
+    assert slower_than(counters(7, milliseconds=10_000), 250) == (7, 7)
+    assert slower_than(counters(7, milliseconds=10_000), 300) == (0, 7)
+
+
+def test_a_pass_needs_its_samples_and_a_failure_does_not() -> None:
+    patient = check(max=0.05, min_samples=1000)
+    waiting = judge(patient, counters(999))
+    assert waiting.verdict is Verdict.INCONCLUSIVE
+    assert "1000 requests are needed" in waiting.message
+    assert judge(patient, counters(1000)).verdict is Verdict.PASS
+    assert judge(patient, counters(20, 20)).verdict is Verdict.FAIL
+
+
+def test_a_step_can_ask_for_more_samples_than_the_check() -> None:
+    assert evaluate([RATE], None, counters(500), min_samples=501)[0].verdict is Verdict.INCONCLUSIVE
+    assert evaluate([RATE], None, counters(501), min_samples=501)[0].verdict is Verdict.PASS
+
+
+def test_more_confidence_needs_more_evidence() -> None:
+    sure = check(max=0.05, confidence=0.9999)
+    assert judge(RATE, counters(200)).verdict is Verdict.PASS
+    assert judge(sure, counters(200)).verdict is Verdict.INCONCLUSIVE
+
+
+def test_no_reading_is_inconclusive_and_says_so() -> None:
+    result = judge(RATE, None)
+    assert result.verdict is Verdict.INCONCLUSIVE
+    assert result.message == "error-rate: there is no current reading of the traffic"
+
+
+def test_a_message_names_metric_value_bound_samples_and_interval() -> None:
+    assert judge(RATE, counters(200, 30)).message == (
+        "error-rate is 15 %, 5 % allowed: 200 requests, 95 % interval 7.76 % to 24.9 %"
+    )
+    assert "stable's 1 %, 2 % more allowed" in judge(VERSUS, counters(500, 100), counters(5000, 50)).message
+    assert "latency-p95 at most 50ms means 5 % slower requests allowed, 100 % were" in (
+        judge(LATENCY, counters(500, milliseconds=200)).message
+    )
+
+
+def test_mirrored_requests_count_until_there_are_live_ones() -> None:
+    traffic = VersionTraffic(live=counters(1), mirrored=counters(2))
+    assert evidence(traffic, live=False) == counters(2)
+    assert evidence(traffic, live=True) == counters(1)
+    assert evidence(None, live=True) is None
+
+
+def test_the_worst_verdict_counts() -> None:
+    failing, passing, open_ = judge(RATE, counters(9, 9)), judge(RATE, counters(999)), judge(RATE, counters(0))
+    assert worst([]) is None
+    assert worst([passing, passing]) is Verdict.PASS
+    assert worst([passing, open_]) is Verdict.INCONCLUSIVE
+    assert worst([passing, open_, failing]) is Verdict.FAIL

@@ -1,0 +1,93 @@
+"""The CustomResourceDefinition that is generated from the types."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from operators.api import crd
+from operators.api.__main__ import crd_yaml
+
+CHART = Path(__file__).parents[3] / "charts" / "tidegate" / "crds" / "modelrollouts.yaml"
+VERSION = crd()["spec"]["versions"][0]
+SCHEMA = VERSION["schema"]["openAPIV3Schema"]
+
+
+def nodes(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every schema within a schema, with its path."""
+    yield path, schema
+    for name, field in schema.get("properties", {}).items():
+        yield from nodes(field, f"{path}.{name}".lstrip("."))
+    if "items" in schema:
+        yield from nodes(schema["items"], f"{path}[]")
+
+
+FIELDS = dict(nodes(SCHEMA))
+
+
+def test_the_chart_carries_what_the_types_say() -> None:
+    assert CHART.read_text() == crd_yaml(), "run `make crd`"
+    assert yaml.safe_load(crd_yaml()) == crd()
+
+
+def test_every_field_is_described() -> None:
+    bare = [path for path, field in FIELDS.items() if "description" not in field and not path.endswith("[]")]
+    assert not bare
+
+
+def test_the_schema_is_structural() -> None:
+    for path, field in FIELDS.items():
+        typed = "type" in field or field.keys() & {"x-kubernetes-int-or-string", "x-kubernetes-preserve-unknown-fields"}
+        assert typed, path
+        assert not field.keys() & {"$ref", "$defs", "anyOf", "oneOf", "allOf", "const", "title"}, path
+        assert not ("properties" in field and "additionalProperties" in field), path
+        assert field.get("default", 0) is not None, path
+        if "pattern" in field:
+            re.compile(field["pattern"])
+
+
+def test_defaults_are_written_as_a_person_writes_them() -> None:
+    defaults = {path: field["default"] for path, field in FIELDS.items() if "default" in field}
+    assert defaults["spec.analysis.interval"] == "15s"
+    assert defaults["spec.traffic.timeout"] == "5s"
+    assert defaults["spec.serving.replicas"] == 1
+    assert defaults["spec.serving"] == {}
+
+
+def test_rules_across_fields_are_said_in_cel() -> None:
+    rules = {
+        path: [rule["message"] for rule in field["x-kubernetes-validations"]]
+        for path, field in FIELDS.items()
+        if "x-kubernetes-validations" in field
+    }
+    assert rules["spec.strategy"][0] == "exactly one of canary, blueGreen, shadow, abTest, bandit"
+    assert rules["spec.strategy.canary.steps"] == ["setWeight must not fall along the steps"]
+    assert rules["spec.strategy.canary.steps[]"] == ["exactly one of setWeight, setShadow, pause, analysis"]
+    assert set(rules) == {
+        "spec",
+        "spec.strategy",
+        "spec.strategy.canary.steps",
+        "spec.strategy.canary.steps[]",
+        "spec.analysis.checks[]",
+    }
+
+
+def test_lists_of_named_things_cannot_name_one_twice() -> None:
+    assert FIELDS["spec.analysis.checks"]["x-kubernetes-list-map-keys"] == ["name"]
+    assert FIELDS["spec.model.inputs"]["x-kubernetes-list-map-keys"] == ["name"]
+    assert FIELDS["spec.traffic.hosts"]["x-kubernetes-list-type"] == "set"
+
+
+def test_kubectl_get_shows_the_columns_that_matter() -> None:
+    columns = {column["name"]: column["jsonPath"] for column in VERSION["additionalPrinterColumns"]}
+    assert list(columns) == ["Phase", "Step", "Weight", "Stable", "Candidate", "Verdict", "Age"]
+    for path in columns.values():
+        plain = path.split("[?")[0].lstrip(".")
+        assert plain in FIELDS or plain.startswith("metadata."), path
+
+
+def test_the_short_name_and_the_status_subresource_are_there() -> None:
+    assert crd()["spec"]["names"]["shortNames"] == ["mr"]
+    assert VERSION["subresources"] == {"status": {}}

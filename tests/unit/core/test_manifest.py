@@ -1,0 +1,232 @@
+"""Manifests: what is read from them, and what is said about those that make no sense."""
+
+from copy import deepcopy
+from typing import Any
+
+import pytest
+
+from operators.api import InvalidManifest, ModelRollout, RolloutKey, manifest_to_json, parse_manifest
+from operators.api.fields import basis_points, format_duration, format_time, parse_duration, parse_quantity, parse_time
+from operators.plan import Command
+
+MANIFEST: dict[str, Any] = {
+    "apiVersion": "tidegate.dev/v1alpha1",
+    "kind": "ModelRollout",
+    "metadata": {"name": "iris"},
+    "spec": {
+        "model": {"uri": "file:///models/iris.joblib", "runtime": "sklearn"},
+        "serving": {"replicas": 2, "resources": {"cpu": 1, "memory": "512Mi"}},
+        "strategy": {
+            "canary": {
+                "steps": [{"setShadow": 100}, {"setWeight": 5.25}, {"pause": {"duration": "1h30m"}}, {"pause": {}}]
+            }
+        },
+        "analysis": {
+            "interval": "250ms",
+            "checks": [
+                {"name": "errors", "metric": "error-rate", "versus": "stable", "margin": 0.005},
+                {"name": "latency", "metric": "latency-p99", "max": "50ms"},
+            ],
+        },
+        "traffic": {"hosts": ["a.example"], "sticky": {"header": "x-user-id"}, "limits": {"maxBodyBytes": "2Mi"}},
+    },
+}
+
+
+def with_field(path: str, value: object) -> dict[str, Any]:
+    """The manifest with one field changed; `path` in dots, list entries by their index."""
+    document = deepcopy(MANIFEST)
+    *parents, last = path.split(".")
+    block: Any = document
+    for part in parents:
+        block = block[int(part)] if part.isdigit() else block.setdefault(part, {})
+    if isinstance(block, list):
+        block[int(last)] = value
+    else:
+        block[last] = value
+    return document
+
+
+def problems(document: dict[str, Any]) -> dict[str, str]:
+    """What is said about a manifest, by field."""
+    with pytest.raises(InvalidManifest) as caught:
+        parse_manifest(document)
+    assert str(caught.value) == "\n".join(f"{problem.field}: {problem.reason}" for problem in caught.value.problems)
+    return {problem.field: problem.reason for problem in caught.value.problems}
+
+
+def test_a_manifest_is_read_with_its_defaults() -> None:
+    rollout = parse_manifest(MANIFEST)
+    spec = rollout.spec
+    assert rollout.key == RolloutKey("default", "iris")
+    assert spec.strategy is not None
+    assert spec.strategy.canary is not None
+    assert spec.strategy.canary.steps[2].pause is not None
+    assert spec.strategy.canary.steps[2].pause.duration == 5400
+    assert spec.serving.resources.cpu_count == 1
+    assert spec.serving.resources.memory_bytes == 512 * 1024**2
+    assert spec.analysis.interval == 0.25
+    assert spec.analysis.checks[0].bound == 0.005
+    assert spec.analysis.checks[1].bound == 50
+    assert spec.analysis.checks[1].quantile == 0.99
+    assert spec.traffic.max_body_bytes == 2 * 1024**2
+    assert spec.traffic.timeout == 5
+    assert spec.scale_down_delay_seconds == 30
+
+
+def test_commands_are_read_from_annotations() -> None:
+    rollout = parse_manifest(
+        with_field("metadata.annotations", {"tidegate.dev/promote": "full", "tidegate.dev/abort": "", "other": "x"})
+    )
+    assert rollout.commands == {Command.PROMOTE: "full", Command.ABORT: ""}
+    left = rollout.without_commands((Command.ABORT,))
+    assert left.commands == {Command.PROMOTE: "full"}
+    assert left.metadata.annotations == {"tidegate.dev/promote": "full", "other": "x"}
+
+
+def test_what_the_api_server_adds_to_metadata_is_read_or_passed_over() -> None:
+    document = with_field("metadata.creationTimestamp", "2026-11-05T10:00:00Z")
+    document["metadata"] |= {
+        "uid": "u",
+        "generation": 3,
+        "resourceVersion": "9",
+        "managedFields": [],
+        "finalizers": ["x"],
+    }
+    metadata = parse_manifest(document).metadata
+    assert (metadata.uid, metadata.generation, metadata.creation_timestamp) == ("u", 3, 1_793_872_800.0)
+
+
+def test_a_manifest_is_given_back_as_it_was_written() -> None:
+    given = manifest_to_json(parse_manifest(MANIFEST))
+    assert given == MANIFEST | {
+        "spec": MANIFEST["spec"] | {"serving": {"replicas": 2, "resources": {"cpu": "1", "memory": "512Mi"}}}
+    }
+    assert manifest_to_json(parse_manifest(given)) == given
+
+
+STEPS, CHECKS = "spec.strategy.canary.steps", "spec.analysis.checks"
+ERROR_RATE = {"name": "e", "metric": "error-rate"}
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "field", "reason"),
+    [
+        ("kind", "Rollout", "kind", "must be ModelRollout, it is 'Rollout'"),
+        ("apiVersion", "v1", "apiVersion", "must be tidegate.dev/v1alpha1"),
+        ("sepc", {}, "sepc", "did you mean spec?"),
+        ("metadata.name", "Iris_1", "metadata.name", "must match"),
+        ("metadata.lables", {}, "metadata.lables", "did you mean labels?"),
+        ("spec", None, "spec", "must be a mapping"),
+        ("spec.modle", {}, "spec.modle", "did you mean model?"),
+        ("spec.model", {"uri": "file:///x"}, "spec.model.runtime", "is required"),
+        ("spec.model.runtime", "tensorflow", "spec.model.runtime", 'must be \'sklearn\', it is "tensorflow"'),
+        ("spec.model.uri", "s3://bucket/key", "spec.model.uri", "must match ^file:///"),
+        ("spec.model.sha256", "abc", "spec.model.sha256", "must match"),
+        ("spec.model.inputs", [{"name": "a"}, {"name": "a"}], "spec.model.inputs", "names a 2 times"),
+        ("spec.serving.replicas", 0, "spec.serving.replicas", "greater than or equal to 1"),
+        ("spec.serving.replicas", "2", "spec.serving.replicas", "valid integer"),
+        ("spec.serving.replicas", True, "spec.serving.replicas", "valid integer"),
+        ("spec.serving.resources.memory", "1 GB", "spec.serving.resources.memory", "not a Kubernetes quantity"),
+        ("spec.serving.resources.cpu", "-1", "spec.serving.resources.cpu", "not a Kubernetes quantity"),
+        ("spec.serving.resources.cpu", 0, "spec.serving.resources.cpu", "needs a share of a CPU"),
+        ("spec.serving.env", {"A": 1}, "spec.serving.env.A", "put it in quotes"),
+        ("spec.strategy", {}, "spec.strategy", "shadow, abTest, bandit; here is none"),
+        ("spec.strategy", {"bandit": {}}, "spec.strategy.bandit", "not available in this release; available: canary"),
+        ("spec.strategy.shadow", {}, "spec.strategy", "here are canary and shadow"),
+        ("spec.strategy.canari", {}, "spec.strategy.canari", "did you mean canary?"),
+        (f"{STEPS}.1.setWeight", 101, f"{STEPS}[1].setWeight", "less than or equal to 100"),
+        (f"{STEPS}.1.setWeight", 0.123, f"{STEPS}[1].setWeight", "two decimals"),
+        (f"{STEPS}.1", {"pause": {}, "setWeight": 1}, f"{STEPS}[1]", "setWeight and pause"),
+        (f"{STEPS}.1", {}, f"{STEPS}[1]", "here is none"),
+        (f"{STEPS}.3", {"setWeight": 5}, f"{STEPS}[3].setWeight", "falls from 5.25 to 5"),
+        (f"{STEPS}.2.pause.duration", 5, f"{STEPS}[2].pause.duration", "write 5s"),
+        (f"{STEPS}.2.pause.duration", "5 min", f"{STEPS}[2].pause.duration", "not a duration"),
+        (f"{STEPS}.0", {"analysis": {}}, f"{STEPS}[0].analysis", "would wait forever"),
+        ("spec.analysis.onInconclusive", "go", "spec.analysis.onInconclusive", "must be 'hold', 'abort' or 'pause'"),
+        ("spec.analysis.interval", "0s", "spec.analysis.interval", "greater than 0"),
+        (f"{CHECKS}.0.margin", None, f"{CHECKS}[0].margin", "is required with versus"),
+        (f"{CHECKS}.0.max", 0.1, f"{CHECKS}[0]", "either max"),
+        (f"{CHECKS}.0", ERROR_RATE | {"max": 2}, f"{CHECKS}[0].max", "between 0 and 1"),
+        (f"{CHECKS}.0", ERROR_RATE | {"max": "1s"}, f"{CHECKS}[0].max", "between 0 and 1"),
+        (f"{CHECKS}.0", ERROR_RATE | {"max": 0.1, "margin": 0.1}, f"{CHECKS}[0].margin", "belongs to versus"),
+        (f"{CHECKS}.1.max", 50, f"{CHECKS}[1].max", "must be a duration"),
+        (f"{CHECKS}.1.max", "50", f"{CHECKS}[1].max", "not a duration"),
+        (f"{CHECKS}.1.max", "0s", f"{CHECKS}[1].max", "no request is that fast"),
+        (f"{CHECKS}.1.versus", "stable", f"{CHECKS}[1]", "are for error-rate"),
+        (f"{CHECKS}.1.name", "errors", CHECKS, "names errors 2 times"),
+        (f"{CHECKS}.1.confidence", 1.5, f"{CHECKS}[1].confidence", "less than or equal to 0.9999"),
+        ("spec.traffic.hosts", [], "spec.traffic.hosts", "at least 1 item"),
+        ("spec.traffic.hosts", "a.example", "spec.traffic.hosts", "must be a list"),
+        ("spec.traffic.hosts", ["a b"], "spec.traffic.hosts[0]", "must match"),
+        ("spec.traffic.limits.maxBodyBytes", "2Gi", "spec.traffic.limits.maxBodyBytes", "1 to 1Gi"),
+        ("status", {"phase": "Unheard"}, "status", "was not written by Tidegate"),
+        ("spec.model.uri", {1, 2}, "spec", "JSON does not know"),
+    ],
+)  # fmt: skip
+def test_a_manifest_that_makes_no_sense_is_refused_with_field_and_reason(
+    path: str, value: object, field: str, reason: str
+) -> None:
+    found = problems(with_field(path, value))
+    assert reason in found[field]
+
+
+def test_an_analysis_step_needs_checks() -> None:
+    document = with_field("spec.strategy.canary.steps.3", {"analysis": {}})
+    document["spec"]["analysis"]["checks"] = []
+    assert "nothing to wait for" in problems(document)["spec.strategy.canary.steps[3].analysis"]
+
+
+def test_all_problems_are_told_at_once() -> None:
+    document = with_field("spec.serving.replicas", 0)
+    document["spec"]["model"]["runtime"] = "jax"
+    document["spec"]["extra"] = 1
+    assert set(problems(document)) == {"spec.serving.replicas", "spec.model.runtime", "spec.extra"}
+
+
+def test_an_empty_document_is_refused() -> None:
+    assert set(problems({})) == {"apiVersion", "kind", "metadata.name", "spec"}
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("250ms", 0.25), ("30s", 30), ("5m", 300), ("1h30m", 5400), ("14d", 1_209_600), ("1m30s500ms", 90.5)],
+)
+def test_durations_are_read_and_written_alike(text: str, seconds: float) -> None:
+    assert parse_duration(text) == seconds
+    assert format_duration(seconds) == text
+
+
+def test_no_time_at_all_is_a_duration_too() -> None:
+    assert format_duration(parse_duration("0s")) == "0s"
+
+
+@pytest.mark.parametrize("text", ["", "5", "-5s", "1.5h", "5 s", "s", "5sm"])
+def test_what_is_no_duration_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="not a duration"):
+        parse_duration(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("500m", 0.5), ("2", 2), ("0.1", 0.1), ("1k", 1000), ("1Ki", 1024), ("1.5Gi", 1.5 * 1024**3)]
+)
+def test_quantities_are_kubernetes_quantities(text: str, value: float) -> None:
+    assert float(parse_quantity(text)) == value
+
+
+def test_times_are_whole_milliseconds_in_both_directions() -> None:
+    assert format_time(1_793_872_800.1234) == "2026-11-05T10:00:00.123Z"
+    assert parse_time("2026-11-05T10:00:00.123Z") == 1_793_872_800.123
+    assert parse_time("2026-11-05T11:00:00.123+01:00") == 1_793_872_800.123
+    with pytest.raises(ValueError, match="no time zone"):
+        parse_time("2026-11-05T10:00:00")
+
+
+def test_percentages_become_exact_basis_points() -> None:
+    assert [basis_points(percent) for percent in (0.01, 5, 33.33, 0.29, 100)] == [1, 500, 3333, 29, 10_000]
+
+
+def test_a_rollout_cannot_be_changed() -> None:
+    rollout: ModelRollout = parse_manifest(MANIFEST)
+    with pytest.raises(ValueError, match="frozen"):
+        rollout.spec.paused = True
