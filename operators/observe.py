@@ -1,4 +1,4 @@
-"""What the operator sees of the world when it decides about one rollout. Pure values; nothing here looks anything up."""
+"""What the operator sees of the world when it decides about one rollout: pure values, nothing is looked up here."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

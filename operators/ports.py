@@ -26,14 +26,15 @@ class RolloutStore(Protocol):
     def changes(self) -> AsyncIterator[RolloutKey | None]:
         """Keys whose manifest or commands changed, as it happens; None when any may have."""
 
-    async def put_status(self, key: RolloutKey, status: RolloutStatus) -> None:
-        """Replace the status. Raises `StoreUnavailable` when it could not be written."""
+    async def put_status(self, key: RolloutKey, status: RolloutStatus, consumed: Sequence[Command] = ()) -> None:
+        """Replace the status and take back the annotations of the commands that it answers.
+
+        Both or neither: a command that came back after its effect was stored would be carried out twice. Raises
+        `StoreUnavailable` when it could not be written.
+        """
 
     async def record(self, key: RolloutKey, events: Sequence[Event]) -> None:
         """Keep events for people to read."""
-
-    async def consume(self, key: RolloutKey, commands: Sequence[Command]) -> None:
-        """Take back the annotations of commands that were dealt with."""
 
     async def forget(self, key: RolloutKey) -> None:
         """Let a deleted rollout go: nothing runs for it any more."""
@@ -57,6 +58,9 @@ class RouterPort(Protocol):
 
     async def publish(self, routes: Sequence[Route]) -> None:
         """Replace the routes of the whole fleet by these."""
+
+    def published(self) -> Mapping[RouteKey, Route]:
+        """The routes that were published last, be it by an earlier process: a restart takes nothing back."""
 
     def status(self, key: RouteKey) -> RouteStatus:
         """What the routers say about the route that was published last under this key."""

@@ -1,0 +1,88 @@
+"""The picture that `tidegate get -w` draws: a tree per rollout, in colours."""
+
+from collections.abc import Iterator, Sequence
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+from rich.tree import Tree
+
+from operators.api import ModelRollout
+from operators.cli.text import age, percent
+from operators.status import CheckResult, Phase, Verdict
+from operators.strategies import strategy_for
+from router.ir import BASIS_POINTS
+
+_PHASES = {
+    Phase.PENDING: "yellow",
+    Phase.HEALTHY: "green",
+    Phase.PROGRESSING: "cyan",
+    Phase.PAUSED: "yellow",
+    Phase.DEGRADED: "bold red",
+}
+_VERDICTS = {Verdict.PASS: "green", Verdict.FAIL: "bold red", Verdict.INCONCLUSIVE: "yellow"}
+_BAR = 20
+
+
+def forest(rollouts: Sequence[ModelRollout], now: float) -> RenderableType:
+    """All rollouts."""
+    if not rollouts:
+        return Text("no rollouts")
+    return Group(*(_tree(rollout, now) for rollout in rollouts))
+
+
+def _tree(rollout: ModelRollout, now: float) -> Tree:
+    status = rollout.status
+    head = Text.assemble((rollout.key.name, "bold"), "  ", (status.phase.value, _PHASES[status.phase]))
+    if status.message:
+        head.append(f"  {status.message}", "dim")
+    tree = Tree(head)
+    for line in _versions(rollout, now):
+        tree.add(line)
+    if status.candidate is not None and status.step is not None:
+        steps = tree.add(Text("steps"))
+        for line in _steps(rollout, status.step):
+            steps.add(line)
+    if status.checks:
+        checks = tree.add(Text("checks"))
+        for check in status.checks:
+            checks.add(_check(check))
+    return tree
+
+
+def _versions(rollout: ModelRollout, now: float) -> Iterator[Text]:
+    status, wanted = rollout.status, rollout.spec.serving.replicas
+    if status.candidate is not None:
+        shadow = f"  shadow {percent(status.shadow)}" if status.shadow else ""
+        version, ready = status.candidate.revision.id, f"{status.candidate.ready}/{wanted}"
+        yield _version("candidate", version, status.weight, ready, more=shadow)
+    if status.stable is not None:
+        yield _version("stable", status.stable.id, BASIS_POINTS - status.weight, f"{status.stable_ready}/{wanted}")
+    for old in status.retiring:
+        yield Text(f"retiring   {old.revision.id}  stops in {age(old.until - now)}", "dim")
+
+
+def _version(role: str, version: str, weight: int, ready: str, *, more: str = "") -> Text:
+    filled = round(_BAR * weight / BASIS_POINTS)
+    return Text.assemble(
+        f"{role:<10} ",
+        (version, "bold"),
+        "  ",
+        ("█" * filled, "cyan"),
+        ("░" * (_BAR - filled), "dim"),
+        f" {percent(weight):>6}  {ready} ready{more}",
+    )
+
+
+def _steps(rollout: ModelRollout, current: int) -> Iterator[Text]:
+    strategy = strategy_for(rollout)
+    for step in range(strategy.count):
+        if step < current:
+            yield Text(f"✓ {strategy.title(step)}", "green")
+        elif step == current:
+            yield Text(f"▶ {strategy.title(step)}", "bold")
+        else:
+            yield Text(f"· {strategy.title(step)}", "dim")
+
+
+def _check(check: CheckResult) -> Text:
+    return Text.assemble(check.name, "  ", (check.verdict.value, _VERDICTS[check.verdict]), f"  {check.message}")

@@ -1,0 +1,156 @@
+"""Rollouts as text: the table of `get`, its JSON and YAML, and the pages of `describe`."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from operators.api import ModelRollout, manifest_to_json
+from operators.api.fields import format_time
+from operators.cli.text import NOTHING, age, percent, table, verdict
+from operators.local.database import StoredEvent
+from operators.status import CheckResult
+from operators.strategies import strategy_for
+from router.ir import BASIS_POINTS
+
+_HEAD = ("NAME", "PHASE", "STEP", "WEIGHT", "STABLE", "CANDIDATE", "VERDICT", "AGE")
+_WIDE = ("SHADOW", "READY", "MESSAGE")
+
+
+def overview(rollouts: Sequence[ModelRollout], now: float, wide: bool = False) -> str:
+    """One line per rollout; `wide` adds columns."""
+    head = (*_HEAD, *_WIDE) if wide else _HEAD
+    return table(head, [_cells(rollout, now)[: len(head)] for rollout in rollouts])
+
+
+def _cells(rollout: ModelRollout, now: float) -> tuple[str, ...]:
+    status, wanted = rollout.status, rollout.spec.serving.replicas
+    candidate = status.candidate
+    ready = f"{status.stable_ready}/{wanted}" if status.stable else NOTHING
+    return (
+        rollout.key.name,
+        "Deleting" if rollout.metadata.deletion_timestamp is not None else status.phase.value,
+        _step(rollout),
+        percent(status.weight) if candidate else NOTHING,
+        status.stable.id if status.stable else NOTHING,
+        candidate.revision.id if candidate else NOTHING,
+        verdict(status.checks),
+        age(now - rollout.metadata.creation_timestamp),
+        percent(status.shadow) if candidate else NOTHING,
+        f"{ready}, {candidate.ready}/{wanted}" if candidate else ready,
+        status.message or NOTHING,
+    )
+
+
+def _step(rollout: ModelRollout) -> str:
+    """The steps that are done, of all."""
+    if rollout.status.step is None:
+        return NOTHING
+    count = strategy_for(rollout).count
+    return f"{min(rollout.status.step, count)}/{count}"
+
+
+def document(rollouts: Sequence[ModelRollout], form: str, single: bool) -> str:
+    """JSON or YAML: the rollout itself if `single`, else a list as kubectl writes it."""
+    items = [manifest_to_json(rollout) for rollout in rollouts]
+    content: dict[str, Any] = items[0] if single else {"apiVersion": "v1", "kind": "List", "items": items}
+    if form == "json":
+        return json.dumps(content, indent=2)
+    import yaml  # noqa: PLC0415 - needed here only
+
+    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True).rstrip()
+
+
+def description(rollout: ModelRollout, events: Sequence[StoredEvent], now: float) -> str:
+    """Everything about one rollout, in sections."""
+    sections = (
+        ("", _facts(rollout, now)),
+        ("Versions", _versions(rollout, now)),
+        ("Steps", _steps(rollout)),
+        ("Checks", _checks(rollout.status.checks)),
+        ("Conditions", _conditions(rollout)),
+        ("Events", _events(events, now)),
+    )
+    return "\n\n".join(f"{title}:\n{text}" if title else text for title, text in sections if text)
+
+
+def _facts(rollout: ModelRollout, now: float) -> str:
+    spec, metadata = rollout.spec, rollout.metadata
+    facts = [
+        ("Name:", metadata.name),
+        ("Namespace:", metadata.namespace),
+        ("Created:", f"{format_time(metadata.creation_timestamp)} ({age(now - metadata.creation_timestamp)} ago)"),
+        ("Generation:", f"{metadata.generation} (seen by the operator: {rollout.status.observed_generation})"),
+        ("Model:", f"{spec.model.uri} ({spec.model.runtime})"),
+        ("Hosts:", ", ".join(spec.traffic.hosts)),
+        ("Phase:", rollout.status.phase.value),
+        ("Message:", rollout.status.message or NOTHING),
+    ]
+    if rollout.commands:
+        facts.append(("Asked for:", ", ".join(command.value for command in rollout.commands)))
+    return _indented(facts, "")
+
+
+def _versions(rollout: ModelRollout, now: float) -> str:
+    status, wanted = rollout.status, rollout.spec.serving.replicas
+    rows = []
+    if status.candidate is not None:
+        ready = f"{status.candidate.ready}/{wanted}"
+        rows.append(
+            ("candidate", status.candidate.revision.id, percent(status.weight), percent(status.shadow), ready, "")
+        )
+    if status.stable is not None:
+        share, ready = percent(BASIS_POINTS - status.weight), f"{status.stable_ready}/{wanted}"
+        rows.append(("stable", status.stable.id, share, NOTHING, ready, ""))
+    rows += [
+        ("retiring", old.revision.id, "0%", NOTHING, NOTHING, f"for {age(old.until - now)}") for old in status.retiring
+    ]
+    rows += [
+        (
+            "former",
+            old.id,
+            NOTHING,
+            NOTHING,
+            NOTHING,
+            f"stable since {format_time(old.promoted_at)}" if old.promoted_at else "",
+        )
+        for old in status.revisions[1:]
+    ]
+    head = ("ROLE", "VERSION", "WEIGHT", "SHADOW", "READY", "")
+    return _indented([head, *rows]) if rows else ""
+
+
+def _steps(rollout: ModelRollout) -> str:
+    strategy, current = strategy_for(rollout), rollout.status.step
+    rows = []
+    for step in range(strategy.count):
+        state = "" if current is None else "done" if step < current else "now" if step == current else "to come"
+        rows.append((f"{step + 1}.", strategy.title(step), state))
+    return _indented(rows)
+
+
+def _checks(checks: Sequence[CheckResult]) -> str:
+    rows = [(check.name, check.verdict.value, str(check.samples), check.message) for check in checks]
+    return _indented([("NAME", "VERDICT", "SAMPLES", "MESSAGE"), *rows]) if rows else ""
+
+
+def _conditions(rollout: ModelRollout) -> str:
+    rows = [
+        (one.type, {True: "True", False: "False", None: "Unknown"}[one.status], one.reason, one.message)
+        for one in rollout.status.conditions
+    ]
+    return _indented([("TYPE", "STATUS", "REASON", "MESSAGE"), *rows]) if rows else ""
+
+
+def _events(events: Sequence[StoredEvent], now: float) -> str:
+    rows = [
+        (age(now - one.at), "Warning" if one.event.warning else "Normal", one.event.reason, one.event.message)
+        for one in events
+    ]
+    return _indented([("AGE", "TYPE", "REASON", "MESSAGE"), *rows]) if rows else ""
+
+
+def _indented(rows: Sequence[Sequence[str]], indent: str = "  ") -> str:
+    """The rows in columns, without a head of their own."""
+    if not rows:
+        return ""
+    return "\n".join(f"{indent}{line}" for line in table(rows[0], rows[1:]).splitlines())

@@ -1,0 +1,45 @@
+"""Plain text for people: times, shares and tables as kubectl writes them."""
+
+from collections.abc import Sequence
+
+from operators.status import CheckResult, Verdict
+from router.ir import BASIS_POINTS
+
+NOTHING = "-"
+"""What a cell shows that has nothing to show."""
+
+_WORST_FIRST = (Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.PASS)
+_UNITS = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
+
+
+def age(seconds: float) -> str:
+    """A span of time in its largest one or two units: 45s, 3m20s, 5h, 12d."""
+    left = max(int(seconds), 0)
+    for index, (unit, size) in enumerate(_UNITS):
+        if left >= size:
+            whole, rest = divmod(left, size)
+            if whole >= 10 or index + 1 == len(_UNITS):
+                return f"{whole}{unit}"
+            smaller, smaller_size = _UNITS[index + 1]
+            return f"{whole}{unit}{rest // smaller_size}{smaller}" if rest >= smaller_size else f"{whole}{unit}"
+    return "0s"
+
+
+def percent(basis_points: int) -> str:
+    """A share as people say it: 25%, 0.5%."""
+    return f"{basis_points * 100 / BASIS_POINTS:g}%"
+
+
+def verdict(checks: Sequence[CheckResult]) -> str:
+    """The worst verdict of all checks."""
+    found = {check.verdict for check in checks}
+    return next((worst.value for worst in _WORST_FIRST if worst in found), NOTHING)
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Columns as wide as their widest cell, three spaces between them, none behind the last."""
+    lines = [list(head), *(list(row) for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+    return "\n".join(
+        "   ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+    )
