@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import cast
 
 LOOPBACK = "127.0.0.1"
 NO_ANSWER = 0
@@ -99,8 +100,7 @@ class _Connection(asyncio.Protocol):
             await self.finished
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)
         self._buffer = b""
         self._next()
 
@@ -237,6 +237,16 @@ async def burst(port: int, payloads: Sequence[bytes], connections: int = 16) -> 
     load = Load(port, iter(payloads), each=answers.append)
     await load.run(connections)
     return load.tally, sorted(answers, key=lambda answer: answer.index)
+
+
+async def answering(port: int, payload: bytes, seconds: float) -> None:
+    """Return once the request is answered with 200; raises `TimeoutError` when it is not within so many seconds."""
+    async with asyncio.timeout(seconds):
+        while True:
+            tally, _ = await burst(port, [payload], connections=1)
+            if tally.failed == 0:
+                return
+            await asyncio.sleep(0.1)
 
 
 def cycle_rows(path: str, rows: Iterable[Sequence[float]], headers: dict[str, str] | None = None) -> Iterator[bytes]:

@@ -23,7 +23,7 @@ import joblib
 import uvloop
 from sklearn.datasets import load_iris
 
-from benchmarks.client import Answer, Load, cycle_rows
+from benchmarks.client import Answer, Load, answering, cycle_rows, infer_body, post
 
 MODEL = Path("deployments/examples/models/iris-1.joblib").absolute()
 MANIFEST = """
@@ -75,8 +75,9 @@ def tidegate(port: int) -> Iterator[None]:
         home = Path(folder, "home")
         environment = os.environ | {"TIDEGATE_HOME": str(home)}
         program = Path(sys.executable).with_name("tidegate")
-        with subprocess.Popen([program, "up", manifest, "--port", str(port)], env=environment) as process:
-            subprocess.run([program, "status", "iris", "--timeout", "120s"], env=environment, check=True)
+        subprocess.run([program, "apply", "-f", manifest], env=environment, check=True, capture_output=True)
+        with subprocess.Popen([program, "up", "--port", str(port)], env=environment) as process:
+            asyncio.run(answering(port, post("/v2/models/iris/infer", infer_body([[5.1, 3.5, 1.4, 0.2]])), 120))
             yield
             process.terminate()
 

@@ -42,7 +42,7 @@ class ServeClient:
     """One connection to the dashboard of a Ray head, kept open, and short ones to replicas.
 
     `url` is the dashboard's (`http://host:8265`), `token` the cluster's bearer token, None for a cluster without.
-    Every method but `port_of` raises a `ServeApiError`.
+    Every method but `ask` raises a `ServeApiError`.
     """
 
     def __init__(self, url: str, token: str | None = None) -> None:
@@ -84,10 +84,10 @@ class ServeClient:
         """Replace the configuration of Ray Serve; starts Ray Serve when it does not run."""
         await self._request("PUT", orjson.dumps(config), _PUT_SECONDS)
 
-    async def ask(self, target: ReplicaTarget, path: str) -> ServerAnswer | None:
+    async def ask(self, target: ReplicaTarget) -> ServerAnswer | None:
         """What the replica says of its own server; None when it does not answer: it starts, stops or is gone."""
         try:
-            answer = await self._replicas.get(f"http://{target.ip}:{target.port}{path}")
+            answer = await self._replicas.get(f"http://{target.ip}:{target.port}{target.path}")
             return ServerAnswer.model_validate_json(answer.content) if answer.status_code == 200 else None
         except (httpx.HTTPError, ValidationError):
             return None

@@ -17,22 +17,22 @@ REPLICA_PREFIX: Final = "SERVE_REPLICA::"
 
 
 class ReplicaTarget(BaseModel):
-    """A replica that Ray Serve would send requests to: where it can be asked for its own server's port."""
+    """A replica that Ray Serve would send requests to: where it can be asked for its own server's port.
+
+    `name` is that of Ray's actor, never used twice; `path` is the route of its application.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     name: str
     ip: str
     port: int
-
-    @property
-    def replica(self) -> str:
-        """Ray Serve's full id of the replica."""
-        return self.name.removeprefix(REPLICA_PREFIX)
+    path: str = "/"
 
 
 class _TargetGroup(BaseModel):
     targets: list[ReplicaTarget]
+    route_prefix: str = "/"
     protocol: str = "HTTP"
     app_name: str = ""
 
@@ -40,6 +40,11 @@ class _TargetGroup(BaseModel):
 class _Deployment(BaseModel):
     status: str = ""
     message: str = ""
+
+    @property
+    def scaling(self) -> bool:
+        """Whether its message is no complaint but the numbers it goes from and to."""
+        return self.status in ("UPSCALING", "DOWNSCALING")
 
 
 class Application(BaseModel):
@@ -49,7 +54,6 @@ class Application(BaseModel):
     status: str
     message: str = ""
     source: str = ""
-    route_prefix: str | None = None
     config: Annotated[Json | None, Field(alias="deployed_app_config")] = None
     deployments: dict[str, _Deployment] = Field(default_factory=dict)
 
@@ -71,8 +75,9 @@ class Application(BaseModel):
     @property
     def reason(self) -> str:
         """Why it does not run, in one sentence; empty when nothing is wrong."""
-        told = [deployment.message for deployment in self.deployments.values() if deployment.status == "UNHEALTHY"]
-        return next((reason_in(message) for message in (*told, self.message) if message.strip()), "")
+        # The deployment's own message holds the exception, the application's only says which deployment it was.
+        told = (*(each.message for each in self.deployments.values() if not each.scaling), self.message)
+        return next((reason_in(message) for message in told if message.strip()), "")
 
 
 class ServeDetails(BaseModel):
@@ -97,6 +102,10 @@ class ServeDetails(BaseModel):
         listed: dict[str, tuple[ReplicaTarget, ...]] = {}
         for group in self.target_groups:
             if group.protocol == "HTTP" and group.app_name in self.applications:
-                replicas = tuple(target for target in group.targets if target.name.startswith(REPLICA_PREFIX))
+                replicas = tuple(
+                    target.model_copy(update={"path": group.route_prefix})
+                    for target in group.targets
+                    if target.name.startswith(REPLICA_PREFIX)
+                )
                 listed[group.app_name] = listed.get(group.app_name, ()) + replicas
         return listed

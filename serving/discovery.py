@@ -34,23 +34,23 @@ class Discovery:
     def see(self, details: ServeDetails) -> list[ReplicaTarget]:
         """Take in an answer of Ray Serve; returns the replicas that have yet to be asked."""
         listed = details.targets()
-        present = {name for name, app in details.applications.items() if not app.deleting}
+        present = [name for name, app in details.applications.items() if not app.deleting]
         self._listed = {name: self._believe(name, listed) for name in present}
-        self._doubted &= present
+        self._doubted.intersection_update(present)
         targets = [target for group in self._listed.values() for target in group]
-        alive = {target.replica for target in targets}
-        self._answers = {replica: address for replica, address in self._answers.items() if replica in alive}
-        return [target for target in targets if target.replica not in self._answers]
+        alive = {target.name for target in targets}
+        self._answers = {name: address for name, address in self._answers.items() if name in alive}
+        return [target for target in targets if target.name not in self._answers]
 
     def learn(self, target: ReplicaTarget, answer: ServerAnswer) -> None:
         """Take in the answer of a replica. Another replica's is ignored: it has come by the port of a dead one."""
-        if answer.replica == target.replica:
-            self._answers[target.replica] = ReplicaAddress(target.ip, answer.port, target.replica)
+        if answer.replica == target.name:
+            self._answers[target.name] = ReplicaAddress(target.ip, answer.port, target.name)
 
     def replicas(self, application: str) -> tuple[ReplicaAddress, ...]:
         """The replicas of an application that are listed and have answered, sorted."""
         targets = self._listed.get(application, ())
-        return tuple(sorted(self._answers[target.replica] for target in targets if target.replica in self._answers))
+        return tuple(sorted(self._answers[target.name] for target in targets if target.name in self._answers))
 
     def _believe(self, name: str, listed: Mapping[str, tuple[ReplicaTarget, ...]]) -> tuple[ReplicaTarget, ...]:
         known = self._listed.get(name, ())

@@ -22,6 +22,8 @@ INGRESS_DRAINING_SECONDS: Final = 5.0
 Every Ray process must have it as `RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S`. It has to outlast the time in which
 the routers learn of the shorter list.
 """
+ARTIFACTS_VARIABLE: Final = "TIDEGATE_ARTIFACTS"
+"""Names, in the environment of Ray's processes, the folder where replicas keep model files by their SHA-256."""
 _STOP_SECONDS: Final = 5.0
 """What remains for closing connections between the end of a drain and Ray's SIGKILL."""
 
@@ -60,7 +62,7 @@ def application(target: ServeTarget) -> Json:
 
 
 def target_of(arguments: Json) -> ServeTarget:
-    """The target that `application` made these arguments from, with one replica. Raises pydantic's `ValidationError`."""
+    """The target that `application` made these arguments from, with one replica. Raises `ValidationError`."""
     return _TARGET.validate_python(arguments)
 
 

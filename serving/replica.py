@@ -1,11 +1,9 @@
-"""One replica on Ray Serve: Ray starts, watches and replaces it, requests go to the server it runs on a port of its own."""
+"""One replica on Ray Serve. Ray starts, watches and replaces it; requests go to the server on a port of its own."""
 
 import asyncio
-import contextlib
 import os
 import tempfile
 from pathlib import Path
-from typing import Final
 
 import ray
 from ray import serve
@@ -15,12 +13,9 @@ from serving.details import Json
 from serving.discovery import ServerAnswer
 from serving.errors import ModelLoadError, ServerStartError
 from serving.reason import mark
-from serving.render import target_of
+from serving.render import ARTIFACTS_VARIABLE, target_of
 from serving.runtimes import load
 from serving.server import ModelServer, ServerConfig
-
-ARTIFACTS: Final = "TIDEGATE_ARTIFACTS"
-"""Names the folder in which model files are kept by their SHA-256."""
 
 
 class ReplicaCannotStart(Exception):
@@ -28,28 +23,29 @@ class ReplicaCannotStart(Exception):
 
 
 class Replica:
-    """The deployment's class. Ray Serve calls the constructor, `check_health` and `__del__`, each replica's process."""
+    """The deployment's class: Ray Serve makes one in each replica's process, and calls `check_health` and `__del__`."""
 
     def __init__(self, arguments: Json) -> None:
         """Load the model and serve it; Ray lists the replica only after this has returned."""
         target = target_of(arguments)
-        cache = Path(os.environ.get(ARTIFACTS) or Path(tempfile.gettempdir(), "tidegate-artifacts"))
+        cache = Path(os.environ.get(ARTIFACTS_VARIABLE) or Path(tempfile.gettempdir(), "tidegate-artifacts"))
         self._drain_seconds = target.drain_seconds
         self._version = target.key.version
         config = ServerConfig(
             model=target.key.name,
             version=target.key.version,
             # The address that Ray Serve lists for this replica.
-            host=ray.util.get_node_ip_address(),
+            host=ray.util.get_node_ip_address(),  # type: ignore[no-untyped-call]
             max_batch=target.max_batch,
             max_queue=target.max_queue,
             max_body_bytes=target.max_body_bytes,
         )
         try:
-            self._server = ModelServer(config, load(target.source, cache))
-            self._port = self._server.start()
+            server = ModelServer(config, load(target.source, cache))
+            self._port = server.start()
         except (ModelLoadError, ServerStartError) as error:
             raise ReplicaCannotStart(mark(str(error))) from error
+        self._server = server
 
     async def __call__(self, request: Request) -> Json:  # noqa: ARG002 - Ray Serve passes the request
         """Answer the control plane's question: where is the server?"""
@@ -62,6 +58,6 @@ class Replica:
 
     async def __del__(self) -> None:
         """Finish what has been accepted. Ray Serve has taken the replica off its list long before it awaits this."""
-        with contextlib.suppress(AttributeError):  # the constructor has raised
+        if hasattr(self, "_server"):  # else the constructor has raised
             await asyncio.to_thread(self._server.drain, self._drain_seconds)
             await asyncio.to_thread(self._server.stop)

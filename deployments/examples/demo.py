@@ -23,11 +23,12 @@ from sklearn.datasets import load_iris
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from benchmarks.client import Answer, Load, cycle_rows  # noqa: E402 - found from the checkout, it is not installed
-from operators.api import ModelRollout, RolloutKey  # noqa: E402
-from operators.local.home import Home  # noqa: E402
-from operators.local.store import SqliteStore  # noqa: E402
-from operators.status import Phase, RolloutStatus  # noqa: E402
+from benchmarks.client import Answer, Load, answering, cycle_rows, infer_body, post
+from operators.api import ModelRollout, RolloutKey
+from operators.local.database import Database
+from operators.local.home import Home
+from operators.local.store import parse_row
+from operators.status import Phase, RolloutStatus
 
 HERE = Path(__file__).parent
 MANIFEST = HERE / "demo" / "iris.yaml"
@@ -35,6 +36,7 @@ TIDEGATE = Path(sys.executable).with_name("tidegate")
 KEY = RolloutKey("default", "iris")
 CONNECTIONS = 16
 PACE_SECONDS = 0.02
+START_SECONDS = 90.0
 STEP_DEADLINE_SECONDS = 75.0
 
 
@@ -87,10 +89,16 @@ class Demo:
         if await process.wait():
             raise SystemExit(f"tidegate {arguments[0]} failed")
 
-    async def rollout(self) -> ModelRollout:
+    def rollout(self) -> ModelRollout:
         """What the store says just now."""
-        async with SqliteStore.open(self.home) as store:
-            return next(rollout for rollout in await store.list() if rollout.key == KEY)
+        database = Database(self.home.store)
+        try:
+            row = database.row(KEY)
+        finally:
+            database.close()
+        if row is None:
+            raise SystemExit("the rollout is gone")
+        return parse_row(row)
 
     def manifest(self, version: int) -> str:
         """The demo's manifest with another model, as a file."""
@@ -107,10 +115,15 @@ class Demo:
         deadline = begun + STEP_DEADLINE_SECONDS
         with Live(console=self.console, auto_refresh=False) as live:
             while time.time() < deadline:
-                status = (await self.rollout()).status
+                status = self.rollout().status
                 self._note(label, last, status)
                 live.update(self._line(label, status), refresh=True)
-                if status.phase is until and status.candidate is None and (status.history and status.history[-1].at > begun):
+                if (
+                    status.phase is until
+                    and status.candidate is None
+                    and status.history
+                    and status.history[-1].at > begun
+                ):
                     return status
                 last = status
                 await asyncio.sleep(0.1)
@@ -194,10 +207,11 @@ async def main() -> None:
     with tempfile.TemporaryDirectory(prefix="tg-") as folder:
         demo = Demo(console, Home(Path(folder)), port)
         environment = os.environ | {"TIDEGATE_HOME": folder}
-        command = ("up", demo.manifest(1), "--port", str(port))
+        command = ("up", "--port", str(port))
+        await demo.tidegate("apply", "-f", demo.manifest(1))
         stack = await asyncio.create_subprocess_exec(TIDEGATE, *command, env=environment, start_new_session=True)
         try:
-            await demo.tidegate("status", "iris", "--timeout", "90s")
+            await answering(port, post("/v2/models/iris/infer", infer_body([[5.1, 3.5, 1.4, 0.2]])), START_SECONDS)
             await play(demo)
         finally:
             if stack.returncode is None:

@@ -1,8 +1,10 @@
 """Commands that begin with manifests: up, apply, plan, lint."""
 
 import asyncio
+import json
 import sys
 from collections.abc import Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +19,8 @@ from operators.local.database import Applied
 from operators.local.home import Home
 from operators.manifests import read
 
+GIVEN = "tidegate.dev/up-manifest"
+"""The annotation with the digest of the manifest that `up` was given last."""
 _WHERE = "Files or folders with manifests, - for standard input."
 Paths = Annotated[list[Path] | None, typer.Argument(help=_WHERE, show_default=False)]
 Files = Annotated[list[Path] | None, typer.Option("--filename", "-f", help=_WHERE, show_default=False)]
@@ -26,8 +30,9 @@ Port = Annotated[int, typer.Option(min=1, max=65535, help="The port of 127.0.0.1
 def up(paths: Paths = None, port: Port = 8080) -> None:
     """Serve models on this machine until Ctrl-C.
 
-    Applies the manifests and starts Ray, Envoy and the control loop. Without manifests, what was applied before is
-    served again.
+    Applies the manifests and starts Ray, Envoy and the control loop. A manifest that has not changed since the last
+    `up` is left alone, so that a start goes on from where the last one ended. Without manifests, what was applied
+    before is served again.
     """
     from operators.cli.greeting import greeting  # noqa: PLC0415 - the other commands start nothing
     from operators.local.stack import Stack  # noqa: PLC0415
@@ -36,7 +41,8 @@ def up(paths: Paths = None, port: Port = 8080) -> None:
     stack = Stack(Home.from_environment(), port, warn)
     admitted = _admit(backend, paths) if paths else []
     stack.check()
-    _store(backend, admitted)
+    for one in admitted:
+        _store_if_new(backend, one)
     asyncio.run(stack.run(lambda rollouts: typer.echo("\n".join(greeting(rollouts, port, paths or ())))))
 
 
@@ -104,6 +110,17 @@ def _examine(backend: Backend, paths: Sequence[Path]) -> tuple[list[Admitted], l
             problems.append(f"{one.place}: metadata.name: {one.rollout.key.name} stands at {twin.place} already")
         admitted.append(one)
     return admitted, problems
+
+
+def _store_if_new(backend: Backend, one: Admitted) -> None:
+    """Store a manifest, unless it is what the last `up` was given: then what was done since still counts."""
+    mark = sha256(json.dumps([one.spec, one.resolved], sort_keys=True).encode()).hexdigest()
+    before = backend.rollout(one.rollout.key)
+    if before is not None and before.metadata.annotations.get(GIVEN) == mark:
+        typer.echo(f"modelrollout/{one.rollout.key.name} goes on: its manifest is that of the last `tidegate up`")
+        return
+    _store(backend, [one])
+    backend.annotate(one.rollout.key, {GIVEN: mark})
 
 
 def _store(backend: Backend, admitted: Sequence[Admitted]) -> None:

@@ -1,0 +1,136 @@
+"""`tidegate up`: Ray, Envoy and the control process as children of one foreground process, which ends with all of them.
+
+Nothing is left behind. Children live in sessions of their own, so a Ctrl-C reaches only this process, which then stops
+them in order: Envoy first (it finishes what it has accepted), then the control process, then Ray. Each child asks the
+kernel to end it should this process be killed.
+"""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from typing import Final
+
+from operators.api import ModelRollout
+from operators.local.child import Child
+from operators.local.database import Database
+from operators.local.home import Home
+from operators.local.preflight import CannotStart, require_alone, require_memory, require_port
+from operators.local.ray import LocalRay, RayAddress
+from operators.local.store import parse_row
+from operators.status import Phase
+from router.config import ListenConfig, RouterPaths
+from router.envoy import EnvoyError, EnvoyProcess, find_envoy
+
+LOOK_SECONDS: Final = 0.2
+"""How often the store is asked, while starting, whether all rollouts have come to rest."""
+RAY_RESTART_SECONDS: Final = 1.0
+SETTLED: Final = {Phase.HEALTHY, Phase.PAUSED, Phase.DEGRADED}
+
+Say = Callable[[str], None]
+Greet = Callable[[Sequence[ModelRollout]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """One machine's worth of Tidegate, answering on `port` of 127.0.0.1. `say` tells a person what goes on."""
+
+    home: Home
+    port: int
+    say: Say
+
+    def check(self) -> None:
+        """Raise `CannotStart` when the machine is not fit for it. Nothing is started or written."""
+        require_alone(self.home)
+        require_port(self.port)
+        try:
+            find_envoy()
+        except EnvoyError as error:
+            raise CannotStart(str(error)) from error
+        require_memory()
+
+    async def run(self, greet: Greet) -> None:
+        """Start everything, call `greet` once the rollouts have come to rest, stay until SIGINT or SIGTERM.
+
+        SIGHUP restarts Envoy without losing a request. Raises `CannotStart`.
+        """
+        work = asyncio.ensure_future(self._work(greet))
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, work.cancel)
+        with suppress(asyncio.CancelledError):
+            await work
+
+    async def _work(self, greet: Greet) -> None:
+        ray = LocalRay(self.home)
+        envoy = EnvoyProcess(RouterPaths(self.home.router), ListenConfig(port=self.port))
+        async with AsyncExitStack() as stack:
+            stack.enter_context(self._on_file())
+            stack.push_async_callback(ray.stop)
+            stack.push_async_callback(envoy.stop)
+            self.say("starting Envoy and Ray")
+            try:
+                await envoy.start()
+            except EnvoyError as error:
+                raise CannotStart(str(error)) from error
+            address = await ray.start()
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._control(address).run(self.say))
+                group.create_task(self._keep(ray))
+                try:
+                    self.say("starting the models")
+                    greet(await self._at_rest())
+                    await asyncio.Future()
+                finally:
+                    self.say("stopping")
+                    await envoy.stop()
+
+    def _control(self, address: RayAddress) -> Child:
+        command = (sys.executable, "-m", "operators.local.control", "--port", str(self.port), "--ray", address.url)
+        environment = os.environ | {"TIDEGATE_HOME": str(self.home.root)}
+        return Child("the control process", command, self.home.logs / "control.log", environment)
+
+    async def _keep(self, ray: LocalRay) -> None:
+        """Start Ray again whenever it dies; the control process then puts the versions back."""
+        while True:
+            self.say(await ray.wait())
+            self.say("starting Ray again; until the models are back, requests are answered 503")
+            try:
+                await ray.stop()
+                await ray.start()
+            except CannotStart as error:
+                self.say(str(error))
+                await asyncio.sleep(RAY_RESTART_SECONDS)
+
+    async def _at_rest(self) -> Sequence[ModelRollout]:
+        """Wait until every rollout has come to rest, telling what each waits for; the rollouts."""
+        database = Database(self.home.store)
+        told: dict[str, str] = {}
+        try:
+            while True:
+                rollouts = [parse_row(row) for row in database.rows()]
+                for rollout in rollouts:
+                    name, status = rollout.metadata.name, rollout.status
+                    line = f"{name}: {status.phase.value} {status.message}".rstrip()
+                    if told.get(name) != line:
+                        told[name] = line
+                        self.say(line)
+                if all(rollout.status.phase in SETTLED for rollout in rollouts):
+                    return rollouts
+                await asyncio.sleep(LOOK_SECONDS)
+        finally:
+            database.close()
+
+    @contextmanager
+    def _on_file(self) -> Iterator[None]:
+        """Say in the state folder what runs, for `require_alone` and for the CLI."""
+        self.home.stack_file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.home.stack_file.write_text(json.dumps({"pid": os.getpid(), "port": self.port}))
+        try:
+            yield
+        finally:
+            self.home.stack_file.unlink(missing_ok=True)
