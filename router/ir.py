@@ -89,15 +89,21 @@ class Route:
         total = sum(backend.weight for backend in self.backends)
         if any(backend.weight < 0 for backend in self.backends) or total not in (0, BASIS_POINTS):
             weights = {backend.version: backend.weight for backend in self.backends}
-            raise ValueError(f"weights of {self.key} must sum to {BASIS_POINTS} basis points or all be 0, got {weights}")
+            raise ValueError(
+                f"weights of {self.key} must sum to {BASIS_POINTS} basis points or all be 0, got {weights}"
+            )
         versions = [backend.version for backend in self.backends]
         if len(set(versions)) != len(versions):
             raise ValueError(f"{self.key} names a version twice: {versions}")
         if self.mirror is not None:
             if self.mirror.version not in versions:
-                raise ValueError(f"{self.key} mirrors to {self.mirror.version}, which is none of its backends {versions}")
+                raise ValueError(
+                    f"{self.key} mirrors to {self.mirror.version}, which is none of its backends {versions}"
+                )
             if not 0 < self.mirror.share <= BASIS_POINTS:
-                raise ValueError(f"{self.key} mirrors {self.mirror.share} basis points; 1 to {BASIS_POINTS} are possible")
+                raise ValueError(
+                    f"{self.key} mirrors {self.mirror.share} basis points; 1 to {BASIS_POINTS} are possible"
+                )
 
 
 @dataclass(frozen=True, slots=True)

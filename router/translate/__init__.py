@@ -1,0 +1,1 @@
+"""From routes to Envoy's resources: pure functions, and the only part that builds Envoy's messages."""

@@ -1,0 +1,68 @@
+"""What Envoy itself answers: always `{error, code, request_id}`, with a code that a program can act on."""
+
+from envoy.config.accesslog.v3 import accesslog_pb2
+from envoy.config.core.v3 import base_pb2, substitution_format_string_pb2
+from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2 as hcm
+from google.protobuf import struct_pb2
+
+from router.translate.routes import METADATA
+
+_BY_FLAG = (
+    (("UT", "SI"), "timeout", "the model did not answer in time"),
+    (("DT",), "timeout", "the request took too long"),
+    (("UH",), "no_healthy_replica", "no replica of the model can be reached; try again"),
+    (("UO",), "overloaded", "too many requests are under way; try again"),
+    (("UC", "UR", "UF", "URX", "LR", "UPE"), "replica_lost", "the replica was lost before it answered; try again"),
+    (("NC",), "no_cluster", "the version that should answer is unknown to the router; try again"),
+    (("OM",), "overloaded", "the router is short of memory; try again"),
+)
+"""Envoy's response flags, the code, and the sentence. The first line that fits wins."""
+
+_BY_STATUS = (
+    (400, "bad_request", "the request is no valid HTTP: %RESPONSE_CODE_DETAILS%"),
+    (403, "forbidden", "the request was refused: %RESPONSE_CODE_DETAILS%"),
+    (408, "request_timeout", "the request did not arrive in time"),
+    (413, "body_too_large", "the body is larger than this model's limit"),
+    (426, "upgrade_required", "HTTP/1.1 or HTTP/2 is needed"),
+    (431, "headers_too_large", "the request's headers are too large or too many"),
+)
+
+
+def local_reply_config() -> hcm.LocalReplyConfig:
+    """One mapper per line of the tables; answers that a route makes itself bring their own sentence and code."""
+    from_route = _json("%LOCAL_REPLY_BODY%", f"%METADATA(ROUTE:{METADATA}:code)%")
+    return hcm.LocalReplyConfig(
+        mappers=[
+            *(
+                hcm.ResponseMapper(
+                    filter=accesslog_pb2.AccessLogFilter(
+                        response_flag_filter=accesslog_pb2.ResponseFlagFilter(flags=flags)
+                    ),
+                    body_format_override=_json(text, code),
+                )
+                for flags, code, text in _BY_FLAG
+            ),
+            *(
+                hcm.ResponseMapper(filter=_status(status), body_format_override=_json(text, code))
+                for status, code, text in _BY_STATUS
+            ),
+            *(hcm.ResponseMapper(filter=_status(status), body_format_override=from_route) for status in (404, 503)),
+        ]
+    )
+
+
+def _json(text: str, code: str) -> substitution_format_string_pb2.SubstitutionFormatString:
+    fields = struct_pb2.Struct()
+    fields.update({"error": text, "code": code, "request_id": "%REQ(x-request-id)%"})
+    return substitution_format_string_pb2.SubstitutionFormatString(json_format=fields)
+
+
+def _status(status: int) -> accesslog_pb2.AccessLogFilter:
+    return accesslog_pb2.AccessLogFilter(
+        status_code_filter=accesslog_pb2.StatusCodeFilter(
+            comparison=accesslog_pb2.ComparisonFilter(
+                op=accesslog_pb2.ComparisonFilter.EQ,
+                value=base_pb2.RuntimeUInt32(default_value=status, runtime_key="tidegate.none"),
+            )
+        )
+    )
