@@ -26,6 +26,8 @@ RESTART_SECONDS: Final = 0.1
 RESTART_LIMIT_SECONDS: Final = 5.0
 STAYED_UP_SECONDS: Final = 10.0
 DRAIN_SECONDS: Final = 10.0
+HANDOVER_SECONDS: Final = 15.0
+"""How long a replaced Envoy stays after its successor listens; Envoy wants it longer than the drain."""
 STOP_SECONDS: Final = 5.0
 SHARED_MEMORY: Final = Path("/dev/shm")  # noqa: S108 - where shm_open(3) of Linux keeps its files
 SOCKET_PATH_BYTES: Final = 107
@@ -76,6 +78,8 @@ class EnvoyProcess:
         self._paths = paths
         self._listen = listen
         self._process: asyncio.subprocess.Process | None = None
+        self._replaced: asyncio.subprocess.Process | None = None
+        self._epoch = 0
         self._supervisor: asyncio.Task[None] | None = None
         self._restarts = 0
 
@@ -93,8 +97,8 @@ class EnvoyProcess:
         self._check()
         self._paths.root.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._paths.bootstrap.write_text(json.dumps(bootstrap(self._paths, self._listen), indent=1))
-        process = await self._spawn(executable)
-        self._supervisor = asyncio.create_task(self._supervise(executable, process), name="envoy")
+        self._process = await self._spawn_first(executable)
+        self._supervisor = asyncio.create_task(self._supervise(executable), name="envoy")
 
     async def ready(self, timeout_seconds: float = 30.0) -> None:
         """Return once Envoy has its configuration and listens. Raises `EnvoyStartFailed`."""
@@ -109,6 +113,39 @@ class EnvoyProcess:
         what = "ended while it started" if self._restarts != began else f"was not ready within {timeout_seconds:g} s"
         raise EnvoyStartFailed(f"Envoy {what}; the end of {self._paths.envoy_log} says: {self._last_words()}")
 
+    async def restart(self, timeout_seconds: float = 30.0) -> None:
+        """Replace the running Envoy by a new one without losing a request. Raises `EnvoyError`; the old one then stays.
+
+        This is Envoy's hot restart: the successor takes the listening sockets over, its predecessor tells its clients
+        to connect again, finishes what is under way and ends `HANDOVER_SECONDS` later.
+        """
+        if self.pid is None:
+            raise EnvoyStartFailed("Envoy is just being started again; try in a moment")
+        epoch = self._epoch + 1
+        base_id = self._paths.base_id.read_text().strip()
+        flags = ("--base-id", base_id, "--restart-epoch", str(epoch), "--skip-hot-restart-parent-stats")
+        successor = await self._spawn(find_envoy(), *flags)
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                while not await self._serves(epoch):
+                    if successor.returncode is not None:
+                        raise EnvoyStartFailed(f"the new Envoy ended at once: {self._last_words()}")
+                    await asyncio.sleep(READY_POLL_SECONDS)
+        except BaseException as error:
+            await _end(successor)
+            if isinstance(error, TimeoutError):
+                raise EnvoyStartFailed(f"the new Envoy was not ready within {timeout_seconds:g} s") from error
+            raise
+        self._epoch, self._replaced, self._process = epoch, self._process, successor
+
+    async def _serves(self, epoch: int) -> bool:
+        """Whether the Envoy of this epoch is live (until then its predecessor answers on the admin socket)."""
+        try:
+            info = json.loads(await self.admin.get("/server_info"))
+        except AdminUnavailable:
+            return False
+        return bool(info["command_line_options"].get("restart_epoch", 0) == epoch and info["state"] == "LIVE")
+
     async def stop(self) -> None:
         """Finish what is under way, then end Envoy. May be called at any time, and again."""
         if self._supervisor is None:
@@ -120,6 +157,8 @@ class EnvoyProcess:
         if self._process is not None and self._process.returncode is None:
             await self._drain()
             await _end(self._process)
+        if self._replaced is not None and self._replaced.returncode is None:
+            await _end(self._replaced)
         self._forget_shared_memory()
 
     def _check(self) -> None:
@@ -144,30 +183,35 @@ class EnvoyProcess:
                     f"port {port} of {host} {reason}; stop what uses it or choose another port"
                 ) from error
 
-    async def _spawn(self, executable: Path) -> asyncio.subprocess.Process:
+    async def _spawn_first(self, executable: Path) -> asyncio.subprocess.Process:
+        self._epoch = 0
+        self._paths.admin_socket.unlink(missing_ok=True)
+        # The ids of its shared memory are its own choice, so that any number of Envoys can run beside each other.
+        return await self._spawn(executable, "--use-dynamic-base-id", "--base-id-path", str(self._paths.base_id))
+
+    async def _spawn(self, executable: Path, *flags: str) -> asyncio.subprocess.Process:
+        """Start one Envoy. With hot restart on, it asks the kernel to end it together with its parent."""
         command = (
             *(str(executable), "--config-path", str(self._paths.bootstrap)),
             *("--concurrency", str(self._listen.concurrency)),
-            # With hot restart on, Envoy asks the kernel to end it together with its parent. The ids of its shared
-            # memory are its own choice, so that any number of Envoys can run beside each other.
-            "--use-dynamic-base-id",
-            *("--base-id-path", str(self._paths.base_id)),
             *("--drain-time-s", str(round(DRAIN_SECONDS)), "--drain-strategy", "immediate"),
+            *("--parent-shutdown-time-s", str(round(HANDOVER_SECONDS))),
             *("--log-level", "warning"),
+            *flags,
         )
-        self._paths.admin_socket.unlink(missing_ok=True)
         with self._paths.envoy_log.open("ab") as log:
-            self._process = await asyncio.create_subprocess_exec(
+            return await asyncio.create_subprocess_exec(
                 *command, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
-        return self._process
 
-    async def _supervise(self, executable: Path, process: asyncio.subprocess.Process) -> None:
+    async def _supervise(self, executable: Path) -> None:
         loop = asyncio.get_running_loop()
         pause = RESTART_SECONDS
-        while True:
+        while (process := self._process) is not None:
             started = loop.time()
             code = await process.wait()
+            if process is not self._process:
+                continue  # it has handed over to its successor
             self._forget_shared_memory()
             self._restarts += 1
             if loop.time() - started > STAYED_UP_SECONDS:
@@ -175,7 +219,7 @@ class EnvoyProcess:
             _log.error("Envoy ended with code %s and is started again in %g s: %s", code, pause, self._last_words())
             await asyncio.sleep(pause)
             pause = min(2 * pause, RESTART_LIMIT_SECONDS)
-            process = await self._spawn(executable)
+            self._process = await self._spawn_first(executable)
 
     def _forget_shared_memory(self) -> None:
         """Envoy leaves the file of its shared memory behind; a restart finds a new id."""

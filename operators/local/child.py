@@ -47,7 +47,7 @@ class Child:
                 stderr=log,
                 env=dict(self.environment),
                 start_new_session=True,
-                preexec_fn=_die_with(os.getpid()),
+                preexec_fn=end_with(os.getpid()),
             )
         try:
             return await process.wait()
@@ -66,13 +66,13 @@ async def _end(process: asyncio.subprocess.Process) -> None:
         await process.wait()
 
 
-def _die_with(parent: int) -> Callable[[], None]:
-    """What runs in the child before its program: the kernel shall end it when the thread that started it is gone."""
-    libc = ctypes.CDLL(None, use_errno=True)
+def end_with(parent: int) -> Callable[[], None]:
+    """What runs between fork and exec: the kernel shall send SIGTERM when the thread that forked is gone."""
+    prctl = ctypes.CDLL(None, use_errno=True).prctl
 
-    def ask() -> None:
-        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:  # the parent died between fork and prctl
+    def ask_kernel() -> None:
+        prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:  # it died between fork and prctl
             os._exit(1)
 
-    return ask
+    return ask_kernel

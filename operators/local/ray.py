@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import ctypes
 import hashlib
 import os
 import secrets
@@ -12,11 +11,12 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from operators.local.child import end_with
 from operators.local.home import Home
 from operators.local.preflight import LOOPBACK, CannotStart
 from serving.client import ServeApiError, ServeClient, ServeRefused, ServeUnreachable
@@ -30,7 +30,6 @@ START_SECONDS: Final = 90.0
 STOP_SECONDS: Final = 10.0
 _LONGEST_TEMP_DIR: Final = 40
 """Ray appends up to 66 characters for its sockets, and a Unix socket's path ends at 107."""
-_PR_SET_PDEATHSIG: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +69,7 @@ class LocalRay:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                preexec_fn=_end_with(os.getpid()),
+                preexec_fn=end_with(os.getpid()),  # SIGTERM: upon it Ray ends its processes
             )
         address = RayAddress(f"http://{LOOPBACK}:{self._port}", token)
         try:
@@ -221,21 +220,6 @@ def _free_ports(count: int, first: int) -> list[int]:
                 probe.bind((LOOPBACK, 0))
             ports.append(int(probe.getsockname()[1]))
         return ports
-
-
-def _end_with(parent: int) -> Callable[[], None]:
-    """Runs between fork and exec: SIGTERM when the parent dies, upon which Ray ends its processes.
-
-    To the kernel the parent is the thread that forks, so that the event loop should run on the main one; prctl(2).
-    """
-    prctl = ctypes.CDLL(None, use_errno=True).prctl
-
-    def ask_kernel() -> None:
-        prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:
-            os._exit(1)
-
-    return ask_kernel
 
 
 def _session(leader: int) -> Iterator[int]:

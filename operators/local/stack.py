@@ -12,7 +12,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from operators.api import ModelRollout
@@ -42,6 +42,7 @@ class Stack:
     home: Home
     port: int
     say: Say
+    _restart: asyncio.Event = field(default_factory=asyncio.Event)
 
     def check(self) -> None:
         """Raise `CannotStart` when the machine is not fit for it. Nothing is started or written."""
@@ -62,6 +63,7 @@ class Stack:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, work.cancel)
+        loop.add_signal_handler(signal.SIGHUP, self._restart.set)
         with suppress(asyncio.CancelledError):
             await work
 
@@ -81,6 +83,7 @@ class Stack:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._control(address).run(self.say))
                 group.create_task(self._keep(ray))
+                group.create_task(self._restart_when_asked(envoy))
                 try:
                     self.say("starting the models")
                     greet(await self._at_rest())
@@ -105,6 +108,17 @@ class Stack:
             except CannotStart as error:
                 self.say(str(error))
                 await asyncio.sleep(RAY_RESTART_SECONDS)
+
+    async def _restart_when_asked(self, envoy: EnvoyProcess) -> None:
+        while True:
+            await self._restart.wait()
+            self._restart.clear()
+            try:
+                await envoy.restart()
+            except EnvoyError as error:
+                self.say(f"Envoy was not restarted: {error}")
+            else:
+                self.say("a new Envoy has taken over")
 
     async def _at_rest(self) -> Sequence[ModelRollout]:
         """Wait until every rollout has come to rest, telling what each waits for; the rollouts."""

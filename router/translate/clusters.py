@@ -11,6 +11,8 @@ What keeps requests safe here:
   are tried, since a replica that looks ill may still answer, and a refusal surely does not.
 - A replica lost among two puts half of the requests in flight into retry at one moment; the retry budget lets every
   request under way be retried once at a time and no more.
+- Changes of health reach the workers at once: by default Envoy gathers them for a second, in which an endpoint that has
+  just passed its first check gets nothing and one that has just failed gets everything.
 - An endpoint that leaves the assignment gets no new request, whatever its health; what it is answering is finished.
 """
 
@@ -63,7 +65,10 @@ def _cluster(backend: BackendKey, thresholds: circuit_breaker_pb2.CircuitBreaker
         connect_timeout=duration(CONNECT_TIMEOUT_SECONDS),
         per_connection_buffer_limit_bytes=wrappers_pb2.UInt32Value(value=BUFFER_BYTES),
         lb_policy=cluster_pb2.Cluster.LEAST_REQUEST,
-        common_lb_config=cluster_pb2.Cluster.CommonLbConfig(healthy_panic_threshold=percent_pb2.Percent(value=1)),
+        common_lb_config=cluster_pb2.Cluster.CommonLbConfig(
+            healthy_panic_threshold=percent_pb2.Percent(value=1),
+            update_merge_window=duration(0),
+        ),
         health_checks=[_health_check()],
         circuit_breakers=thresholds,
         ignore_health_on_host_removal=True,

@@ -17,6 +17,9 @@ from typing import Any
 import pytest
 import yaml
 
+from operators.api import RolloutKey
+from operators.local.database import Database
+
 MODELS = Path(__file__).parents[3] / "deployments" / "examples" / "models"
 TIDEGATE = Path(sys.executable).with_name("tidegate")
 
@@ -60,17 +63,22 @@ class Stack:
             raise AssertionError(f"tidegate {' '.join(arguments)}: {done.returncode}\n{done.stdout}{done.stderr}")
         return done
 
-    def rollout(self, name: str) -> dict[str, Any]:
-        """The rollout as `tidegate get -o json` prints it."""
-        return json.loads(self.cli("get", name, "-o", "json").stdout)
+    def status(self, name: str) -> dict[str, Any]:
+        """The rollout's status as the store has it: what `tidegate get -o json` prints, without a process for it."""
+        database = Database(self.home / "store.db")
+        try:
+            row = database.row(RolloutKey("default", name))
+        finally:
+            database.close()
+        return dict(row.status or {}) if row is not None else {}
 
     def until(self, name: str, reached: Callable[[dict[str, Any]], bool], seconds: float = 60) -> dict[str, Any]:
         """Wait until the rollout's status satisfies `reached`; the status."""
         deadline = time.monotonic() + seconds
         status: dict[str, Any] = {}
         while time.monotonic() < deadline:
-            status = self.rollout(name).get("status", {})
-            if reached(status):
+            status = self.status(name)
+            if status and reached(status):
                 return status
             time.sleep(0.1)
         log = (self.home / "up.log").read_text()[-3000:]

@@ -51,7 +51,7 @@ async def halfway(stack, name: str, **spec: object) -> str:
     """Apply version 2 with a canary that waits at one half, and wait until it does; the candidate's id."""
     strategy = canary({"setWeight": 50}, {"pause": {}})
     await asyncio.to_thread(stack.apply, name, "iris-2", strategy=strategy, **spec)
-    return (await until(stack, name, at_weight(50)))["candidate"]["id"]
+    return (await until(stack, name, at_weight(50)))["candidate"]["revision"]["id"]
 
 
 async def answered_only_by(load: Load, version: str, seconds: float = 5.0) -> None:
@@ -130,11 +130,11 @@ async def test_a_restarted_envoy_serves_the_last_routes_without_a_lost_request(s
 
 
 async def test_a_killed_replica_costs_no_request_while_another_one_serves(stack) -> None:
-    version = await first_version(stack, "crashes", serving={"replicas": 2})
+    await first_version(stack, "crashes", serving={"replicas": 2})
     await until(stack, "crashes", lambda status: status.get("stableReady") == 2)
     async with load_on(stack, "crashes"):
         await asyncio.sleep(0.5)
-        replica = next(process for process in everything_of(stack) if replica_of(process, version))
+        replica = next(process for process in everything_of(stack) if replica_of(process, "crashes"))
         os.kill(replica.pid, signal.SIGKILL)
         await asyncio.to_thread(replica.wait)
         await until(stack, "crashes", lambda status: status.get("stableReady") == 1)
@@ -169,7 +169,7 @@ def child_running(stack, word: str) -> psutil.Process:
     return next(child for child in children if any(word in part for part in child.cmdline()))
 
 
-def replica_of(process: psutil.Process, version: str) -> bool:
-    """Whether the process is a Serve replica of the version."""
+def replica_of(process: psutil.Process, name: str) -> bool:
+    """Whether the process is a Serve replica of this rollout."""
     title = " ".join(process.cmdline())
-    return "ServeReplica" in title and version in title
+    return "ServeReplica" in title and name in title
