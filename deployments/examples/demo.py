@@ -38,6 +38,9 @@ CONNECTIONS = 16
 PACE_SECONDS = 0.02
 START_SECONDS = 90.0
 STEP_DEADLINE_SECONDS = 75.0
+SHORTEST_STAGE_SECONDS = 0.5
+"""A share that was in force for less says nothing."""
+PROMOTED_SECONDS = 2.0
 
 
 @dataclass(slots=True)
@@ -129,6 +132,14 @@ class Demo:
                 await asyncio.sleep(0.1)
         raise SystemExit(f"{label}: still {status.phase.value} after {STEP_DEADLINE_SECONDS:.0f} s: {status.message}")
 
+    async def watch_promoted(self, label: str, status: RolloutStatus) -> None:
+        """Let the new stable version answer alone for a moment."""
+        if status.stable is None:
+            raise SystemExit("nothing was promoted")
+        start = time.time()
+        await asyncio.sleep(PROMOTED_SECONDS)
+        self.stages.append(Stage(label, status.stable.id, 10_000, 0, start, time.time()))
+
     def _note(self, label: str, last: RolloutStatus | None, now: RolloutStatus) -> None:
         """When the shares changed, the time they were in force is over: it becomes a stage."""
         if last is None or last.candidate is None or last.evidence_since is None:
@@ -136,7 +147,7 @@ class Demo:
         if (last.weight, last.shadow, last.evidence_since) != (now.weight, now.shadow, now.evidence_since):
             # Steps begin before their route is published: up to there, only the old weight was in force.
             end = now.step_started_at if now.candidate and now.step_started_at else last.evidence_since
-            if end > last.evidence_since:
+            if end - last.evidence_since > SHORTEST_STAGE_SECONDS:
                 stage = Stage(label, last.candidate.revision.id, last.weight, last.shadow, last.evidence_since, end)
                 self.stages.append(stage)
 
@@ -177,7 +188,8 @@ async def play(demo: Demo) -> None:
         group.create_task(load.run(CONNECTIONS))
         try:
             await demo.tidegate("apply", "-f", demo.manifest(2))
-            await demo.follow("v2, good", Phase.HEALTHY)
+            promoted = await demo.follow("v2, good", Phase.HEALTHY)
+            await demo.watch_promoted("v2, promoted", promoted)
             await demo.tidegate("apply", "-f", demo.manifest(3))
             raised = await demo.follow("v3, raises", Phase.DEGRADED)
             demo.console.print(f"[red]{raised.message}[/]")
