@@ -36,7 +36,8 @@ def forecast(after: ModelRollout, before: ModelRollout | None) -> list[str]:
 def _change(after: ModelRollout, before: ModelRollout | None) -> str:
     if before is None:
         return "would be created"
-    return "unchanged" if before.spec == after.spec else "would be configured"
+    unchanged = before.spec == after.spec and revision_of(before).id == revision_of(after).id
+    return "unchanged" if unchanged else "would be configured"
 
 
 def _rollout(after: ModelRollout, status: RolloutStatus, strategy: Strategy) -> Iterator[str]:
@@ -57,7 +58,7 @@ def _rollout(after: ModelRollout, status: RolloutStatus, strategy: Strategy) -> 
     for step in range(strategy.count):
         shares = strategy.shares(step, shares)
         yield (
-            f"    {step + 1}. {strategy.title(step):<20} candidate {percent(shares.weight)}"
+            f"    {step + 1:>2}. {strategy.title(step):<20} candidate {percent(shares.weight)}"
             f", stable {percent(10_000 - shares.weight)}"
             + (f", shadow {percent(shares.shadow)}" if shares.shadow else "")
         )

@@ -70,11 +70,10 @@ def status(
         raise typer.BadParameter(str(error), param_hint="--timeout") from error
     backend = connect()
     rollout = find(backend, name, namespace)
-    awake = backend.awake()
+    if not backend.awake():
+        raise CliError(f"nothing is running here, so {_where(rollout)}", "start it: tidegate up")
     news = backend.changes(LOOK_SECONDS)
     while not _arrived(rollout):
-        if not awake:
-            raise CliError(f"nothing is running here, so {_where(rollout)}", "start it: tidegate up")
         if time.monotonic() >= end:
             raise CliError(f"gave up after {timeout}: {_where(rollout)}", f"look closer: tidegate describe {name}")
         if next(news):

@@ -186,6 +186,8 @@ class LocalRay:
             "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": first,
             "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": first + 1_000,
             "RAY_SERVE_THROUGHPUT_OPTIMIZED": 1,
+            # It would also keep a thousand log lines in memory, which die with a replica: those are the ones wanted.
+            "RAY_SERVE_REQUEST_PATH_LOG_BUFFER_SIZE": 1,
             ARTIFACTS_VARIABLE: self._home.artifacts,
         }
         kept = {name: value for name, value in inherited.items() if not name.startswith("RAY_")}

@@ -19,7 +19,8 @@ from operators.api import ModelRollout
 from operators.local.child import Child
 from operators.local.database import Database
 from operators.local.home import Home
-from operators.local.preflight import CannotStart, require_alone, require_memory, require_port
+from operators.local.preflight import LOOPBACK, CannotStart, require_alone, require_memory, require_port
+from operators.local.probe import model_ready
 from operators.local.ray import LocalRay, RayAddress
 from operators.local.store import parse_row
 from operators.status import Phase
@@ -121,7 +122,10 @@ class Stack:
                 self.say("a new Envoy has taken over")
 
     async def _at_rest(self) -> Sequence[ModelRollout]:
-        """Wait until every rollout has come to rest, telling what each waits for; the rollouts."""
+        """Wait until every rollout has come to rest, telling what each waits for; the rollouts.
+
+        The store may still hold what an earlier stack said, so that a rollout that should answer is also asked.
+        """
         database = Database(self.home.store)
         told: dict[str, str] = {}
         try:
@@ -133,11 +137,17 @@ class Stack:
                     if told.get(name) != line:
                         told[name] = line
                         self.say(line)
-                if all(rollout.status.phase in SETTLED for rollout in rollouts):
+                if all([await self._settled(rollout) for rollout in rollouts]):
                     return rollouts
                 await asyncio.sleep(LOOK_SECONDS)
         finally:
             database.close()
+
+    async def _settled(self, rollout: ModelRollout) -> bool:
+        if rollout.status.phase not in SETTLED:
+            return False
+        host = next((host for host in rollout.spec.traffic.hosts if host != "*"), LOOPBACK)
+        return rollout.status.stable is None or await model_ready(self.port, host, rollout.metadata.name)
 
     @contextmanager
     def _on_file(self) -> Iterator[None]:

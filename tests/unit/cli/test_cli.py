@@ -451,6 +451,15 @@ def test_plan_of_a_recently_stable_version_takes_no_steps(home: Home, folder: Pa
     assert f"no steps, it takes over from {new.id}" in works("plan", folder / "iris.yaml")
 
 
+def test_plan_of_a_model_trained_again_into_the_same_file_is_a_change(home: Home, folder: Path) -> None:
+    stable = live(home, folder)
+    assert works("plan", folder / "iris.yaml").startswith("modelrollout/iris: unchanged\n")
+    (folder / "models" / "iris-1").write_text("other bytes")
+    text = works("plan", folder / "iris.yaml")
+    assert text.startswith("modelrollout/iris: would be configured\n")
+    assert f"would start beside {stable}, then:" in text
+
+
 def test_plan_of_an_aborted_version_points_to_retry(home: Home, folder: Path) -> None:
     live(home, folder)
     works("apply", "-f", folder / "next.yaml")
@@ -478,7 +487,7 @@ def test_lint_lists_all_problems_of_all_files(home: Home, folder: Path) -> None:
 # status
 
 
-def test_status_of_a_healthy_rollout_returns_at_once(home: Home, folder: Path) -> None:
+def test_status_of_a_healthy_rollout_returns_at_once(home: Home, folder: Path, operator: socket.socket) -> None:
     version = live(home, folder)
     assert works("status", "iris") == f"modelrollout/iris is healthy: {version} serves all requests\n"
 
@@ -516,9 +525,9 @@ def test_status_waits_until_the_operator_says_healthy(
 
 
 def test_status_without_anything_running_says_so(home: Home, folder: Path) -> None:
-    rolling(home, folder)
+    live(home, folder)
     error = fails("status", "iris")
-    assert error.startswith("error: nothing is running here, so modelrollout/iris stays Progressing")
+    assert error.startswith("error: nothing is running here, so modelrollout/iris stays Healthy")
     assert error.endswith("start it: tidegate up\n")
 
 
