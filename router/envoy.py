@@ -132,7 +132,7 @@ class EnvoyProcess:
                         raise EnvoyStartFailed(f"the new Envoy ended at once: {self._last_words()}")
                     await asyncio.sleep(READY_POLL_SECONDS)
         except BaseException as error:
-            await _end(successor)
+            await end(successor)
             if isinstance(error, TimeoutError):
                 raise EnvoyStartFailed(f"the new Envoy was not ready within {timeout_seconds:g} s") from error
             raise
@@ -156,9 +156,9 @@ class EnvoyProcess:
             await supervisor
         if self._process is not None and self._process.returncode is None:
             await self._drain()
-            await _end(self._process)
+            await end(self._process)
         if self._replaced is not None and self._replaced.returncode is None:
-            await _end(self._replaced)
+            await end(self._replaced)
         self._forget_shared_memory()
 
     def _check(self) -> None:
@@ -242,11 +242,12 @@ class EnvoyProcess:
         return "(nothing)"
 
 
-async def _end(process: asyncio.subprocess.Process) -> None:
+async def end(process: asyncio.subprocess.Process, seconds: float = STOP_SECONDS) -> None:
+    """SIGTERM, and SIGKILL when the process has not ended so many seconds later."""
     with suppress(ProcessLookupError):
         process.send_signal(signal.SIGTERM)
     try:
-        async with asyncio.timeout(STOP_SECONDS):
+        async with asyncio.timeout(seconds):
             await process.wait()
     except TimeoutError:
         process.kill()

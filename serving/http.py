@@ -159,6 +159,8 @@ class Connection(asyncio.Protocol):
         self._unparsed_bytes = 0
         self._length = 0
         self._expects = False
+        self._refusal: RequestError | None = None
+        """Why the request is refused as soon as its head, and with it the request id, has been read."""
         self._body: bytes | bytearray = b""
 
     # asyncio's side
@@ -248,17 +250,19 @@ class Connection(asyncio.Protocol):
             self._length = int(value)
         elif name == b"expect":
             if value.lower() != b"100-continue":
-                raise RequestError(417, "expectation_failed", "no expectation but 100-continue can be met")
+                self._refusal = RequestError(417, "expectation_failed", "no expectation but 100-continue can be met")
             self._expects = True
         elif name == b"upgrade":
-            raise no_upgrade()
+            self._refusal = no_upgrade()
         elif name == b"content-encoding" and value.lower() != b"identity":
-            raise RequestError(415, "unsupported_encoding", "a request body must not be compressed")
+            self._refusal = RequestError(415, "unsupported_encoding", "a request body must not be compressed")
 
     def on_headers_complete(self) -> None:
         """The head is there: refuse a body that would be too long, before it is sent."""
         self._in_head = False
         self._clock = self._active
+        if self._refusal is not None:
+            raise self._refusal
         if self._length > self._site.body_bytes:
             raise body_too_large(self._site.body_bytes)
         if self._expects and not self._exchanges:

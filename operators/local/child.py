@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from router.envoy import end
+
 RESTART_SECONDS: Final = 0.5
 """The pause before the first restart; doubles up to `RESTART_LIMIT` while the child does not stay up."""
 RESTART_LIMIT: Final = 10.0
@@ -53,17 +55,7 @@ class Child:
             return await process.wait()
         finally:
             if process.returncode is None:
-                await _end(process)
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    process.send_signal(signal.SIGTERM)
-    try:
-        async with asyncio.timeout(STOP_SECONDS):
-            await process.wait()
-    except TimeoutError:
-        process.kill()
-        await process.wait()
+                await end(process, STOP_SECONDS)
 
 
 def end_with(parent: int) -> Callable[[], None]:

@@ -1,11 +1,15 @@
-"""What Envoy itself answers: always `{error, code, request_id}`, with a code that a program can act on."""
+"""What Envoy itself answers: always `{error, code, request_id}`, with a code that a program can act on.
+
+What is refused before its head could be read has no request id yet; it gets one made of the time and the connection.
+"""
 
 from envoy.config.accesslog.v3 import accesslog_pb2
 from envoy.config.core.v3 import base_pb2, substitution_format_string_pb2
+from envoy.config.route.v3 import route_components_pb2 as rc
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2 as hcm
 from google.protobuf import struct_pb2
 
-from router.translate.routes import METADATA
+from router.translate.routes import METADATA, REQUEST_ID, header
 
 _BY_FLAG = (
     (("UT", "SI"), "timeout", "the model did not answer in time"),
@@ -15,6 +19,7 @@ _BY_FLAG = (
     (("UC", "UR", "UF", "URX", "LR", "UPE"), "replica_lost", "the replica was lost before it answered; try again"),
     (("NC",), "no_cluster", "the version that should answer is unknown to the router; try again"),
     (("OM",), "overloaded", "the router is short of memory; try again"),
+    (("NR",), "not_found", "there is no such model or path; models answer at /v2/models/NAME/infer"),
 )
 """Envoy's response flags, the code, and the sentence. The first line that fits wins."""
 
@@ -26,6 +31,10 @@ _BY_STATUS = (
     (426, "upgrade_required", "HTTP/1.1 or HTTP/2 is needed"),
     (431, "headers_too_large", "the request's headers are too large or too many"),
 )
+"""Faults of the request, whatever the flags say: a body that stops coming has the flag of a model that is too slow."""
+
+_GIVEN_ID = f"%REQ({REQUEST_ID})%"
+_MADE_ID = "%START_TIME(%s%9f)%-%CONNECTION_ID%"
 
 
 def local_reply_config() -> hcm.LocalReplyConfig:
@@ -33,6 +42,18 @@ def local_reply_config() -> hcm.LocalReplyConfig:
     from_route = _json("%LOCAL_REPLY_BODY%", f"%METADATA(ROUTE:{METADATA}:code)%")
     return hcm.LocalReplyConfig(
         mappers=[
+            *(
+                hcm.ResponseMapper(
+                    filter=_both(_status(status), _without_id()),
+                    body_format_override=_json(text, code, _MADE_ID),
+                    headers_to_add=[header(REQUEST_ID, _MADE_ID)],
+                )
+                for status, code, text in _BY_STATUS
+            ),
+            *(
+                hcm.ResponseMapper(filter=_status(status), body_format_override=_json(text, code))
+                for status, code, text in _BY_STATUS
+            ),
             *(
                 hcm.ResponseMapper(
                     filter=accesslog_pb2.AccessLogFilter(
@@ -43,18 +64,26 @@ def local_reply_config() -> hcm.LocalReplyConfig:
                 for flags, code, text in _BY_FLAG
             ),
             *(
-                hcm.ResponseMapper(filter=_status(status), body_format_override=_json(text, code))
-                for status, code, text in _BY_STATUS
+                hcm.ResponseMapper(filter=_status(status), body_format_override=from_route)
+                for status in (404, 405, 503)
             ),
-            *(hcm.ResponseMapper(filter=_status(status), body_format_override=from_route) for status in (404, 503)),
         ]
     )
 
 
-def _json(text: str, code: str) -> substitution_format_string_pb2.SubstitutionFormatString:
+def _json(text: str, code: str, request_id: str = _GIVEN_ID) -> substitution_format_string_pb2.SubstitutionFormatString:
     fields = struct_pb2.Struct()
-    fields.update({"error": text, "code": code, "request_id": "%REQ(x-request-id)%"})
+    fields.update({"error": text, "code": code, "request_id": request_id})
     return substitution_format_string_pb2.SubstitutionFormatString(json_format=fields)
+
+
+def _both(*filters: accesslog_pb2.AccessLogFilter) -> accesslog_pb2.AccessLogFilter:
+    return accesslog_pb2.AccessLogFilter(and_filter=accesslog_pb2.AndFilter(filters=filters))
+
+
+def _without_id() -> accesslog_pb2.AccessLogFilter:
+    absent = rc.HeaderMatcher(name=REQUEST_ID, present_match=False)
+    return accesslog_pb2.AccessLogFilter(header_filter=accesslog_pb2.HeaderFilter(header=absent))
 
 
 def _status(status: int) -> accesslog_pb2.AccessLogFilter:

@@ -114,10 +114,10 @@ def _virtual_host(domain: str, routes: Sequence[Route], *, published: bool) -> r
 
 
 def _fleet_routes(*, published: bool) -> Iterator[rc.Route]:
-    yield _answer(rc.RouteMatch(path="/v2/health/live"), 200, '{"live":true}')
+    yield from _constant("/v2/health/live", '{"live":true}')
     if published:  # else the last route of the virtual host answers
-        yield _answer(rc.RouteMatch(path="/v2/health/ready"), 200, '{"ready":true}')
-    yield _answer(rc.RouteMatch(path="/v2"), 200, '{"name":"tidegate","version":"2","extensions":[]}')
+        yield from _constant("/v2/health/ready", '{"ready":true}')
+    yield from _constant("/v2", '{"name":"tidegate","version":"2","extensions":[]}')
 
 
 def _model_routes(route: Route) -> Iterator[rc.Route]:
@@ -219,9 +219,21 @@ def _mirror_policy(route: Route, mirror: Mirror) -> rc.RouteAction.RequestMirror
         ),
         disable_shadow_host_suffix_append=True,
         request_headers_mutations=[
-            mutation_rules_pb2.HeaderMutation(append=_header(MIRROR_HEADER, "1")),
+            mutation_rules_pb2.HeaderMutation(append=header(MIRROR_HEADER, "1")),
         ],
     )
+
+
+def _constant(path: str, body: str) -> Iterator[rc.Route]:
+    """What is always the same, for those who ask for it by the right method."""
+    match = rc.RouteMatch(path=path)
+    match.headers.add(
+        name=":method", string_match=string_pb2.StringMatcher(safe_regex=regex_pb2.RegexMatcher(regex="GET|HEAD"))
+    )
+    yield _answer(match, 200, body)
+    refusal = _answer(rc.RouteMatch(path=path), 405, f"{path} answers GET, HEAD", "method_not_allowed")
+    refusal.response_headers_to_add.append(header("allow", "GET, HEAD"))
+    yield refusal
 
 
 def _answer(match: rc.RouteMatch, status: int, body: str, code: str | None = None) -> rc.Route:
@@ -230,7 +242,7 @@ def _answer(match: rc.RouteMatch, status: int, body: str, code: str | None = Non
         direct_response=rc.DirectResponseAction(status=status, body=base_pb2.DataSource(inline_string=body)),
     )
     if code is None:
-        route.response_headers_to_add.append(_header("content-type", "application/json"))
+        route.response_headers_to_add.append(header("content-type", "application/json"))
     else:
         value = struct_pb2.Struct()
         value.update({"code": code})
@@ -240,14 +252,14 @@ def _answer(match: rc.RouteMatch, status: int, body: str, code: str | None = Non
 
 def _not_ready(path: str) -> rc.Route:
     route = _answer(rc.RouteMatch(path=path), 503, "no version of the model is ready yet; try again", "model_not_ready")
-    route.response_headers_to_add.append(_header("retry-after", str(RETRY_AFTER_SECONDS)))
+    route.response_headers_to_add.append(header("retry-after", str(RETRY_AFTER_SECONDS)))
     return route
 
 
 def _not_published() -> rc.Route:
     text = "the router has not been told yet which models there are; try again"
     route = _answer(rc.RouteMatch(prefix="/"), 503, text, "starting")
-    route.response_headers_to_add.append(_header("retry-after", str(RETRY_AFTER_SECONDS)))
+    route.response_headers_to_add.append(header("retry-after", str(RETRY_AFTER_SECONDS)))
     return route
 
 
@@ -256,7 +268,8 @@ def _no_such_model() -> rc.Route:
     return _answer(rc.RouteMatch(prefix="/"), 404, text, "not_found")
 
 
-def _header(name: str, value: str) -> base_pb2.HeaderValueOption:
+def header(name: str, value: str) -> base_pb2.HeaderValueOption:
+    """A header to set, whatever it was before."""
     return base_pb2.HeaderValueOption(
         header=base_pb2.HeaderValue(key=name, value=value),
         append_action=base_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD,

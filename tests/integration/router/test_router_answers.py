@@ -1,6 +1,7 @@
 """What Envoy itself answers, and what it lets through."""
 
 import asyncio
+import json
 import socket
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -108,14 +109,18 @@ async def test_a_replicas_own_errors_pass_unchanged(stack: Any, upstream: Start,
         (b"GET /v2%2fmodels HTTP/1.1\r\nhost: x\r\n\r\n", 400, "bad_request"),
         (b"this is no HTTP\r\n\r\n", 400, "bad_request"),
         (b"GET /v2 HTTP/1.0\r\n\r\n", 426, "upgrade_required"),
+        (b"CONNECT x:80 HTTP/1.1\r\nhost: x\r\n\r\n", 404, "not_found"),
+        (b"PUT /v2 HTTP/1.1\r\nhost: x\r\n\r\n", 405, "method_not_allowed"),
     ],
-    ids=["long header", "many headers", "underscore", "escaped slash", "garbage", "http 1.0"],
+    ids=["long header", "many headers", "underscore", "escaped slash", "garbage", "http 1.0", "connect", "method"],
 )
 async def test_what_is_no_request_gets_a_json_error(stack: Any, request_text: bytes, status: int, code: str) -> None:
     head, body = await raw(stack.listen.port, request_text)
     assert f" {status} ".encode() in head.split(b"\r\n")[0]
     assert b"content-type: application/json" in head
-    assert f'"code":"{code}"'.encode() in body
+    error = json.loads(body)
+    assert (error["code"], error["error"] != "") == (code, True)
+    assert f"\r\nx-request-id: {error['request_id']}\r\n".encode() in head
     assert (await stack.ask("/v2", None)).status == 200
 
 
@@ -130,6 +135,21 @@ async def test_a_client_that_does_not_finish_its_request_gets_408(
         assert b" 408 " in head.split(b"\r\n")[0]
         assert b'"code":"request_timeout"' in body
         assert replica.heads == []
+
+
+async def test_a_client_that_dribbles_a_body_is_given_up_although_it_is_never_idle(
+    start_stack: Any, upstream: Start, make_route: Any
+) -> None:
+    async with start_stack(request_timeout_seconds=0.5) as stack:
+        await stack.publish(make_route("m", (await upstream("v"), 10_000)))
+        reader, writer = await asyncio.open_connection("127.0.0.1", stack.listen.port)
+        writer.write(b"POST /v2/models/m/infer HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\n\r\n")
+        answer = asyncio.create_task(reader.readline())
+        async with asyncio.timeout(10):
+            while not (await asyncio.wait([answer], timeout=0.05))[0]:
+                writer.write(b" ")
+        assert answer.result() == b"HTTP/1.1 408 Request Timeout\r\n"
+        writer.close()
 
 
 async def raw(port: int, request: bytes) -> tuple[bytes, bytes]:

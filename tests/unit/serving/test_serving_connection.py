@@ -194,6 +194,15 @@ def test_what_cannot_be_served_is_answered_once_and_ends_the_connection(client, 
     assert b'"code":"' in client.transport.written
 
 
+@pytest.mark.parametrize(
+    "header", ["content-encoding: gzip", "expect: the-unexpected", "connection: upgrade\r\nupgrade: x"]
+)
+def test_a_refused_head_is_answered_with_its_own_request_id_wherever_that_stands(client, header):
+    client.send(get(headers=f"{header}\r\nx-request-id: mine\r\n"))
+    assert b"x-request-id: mine\r\n" in client.transport.written
+    assert b'"request_id":"mine"' in client.transport.written
+
+
 def test_an_endless_header_is_refused_before_it_ends(client):
     client.send(b"GET / HTTP/1.1\r\na: ")
     for _ in range(5):
