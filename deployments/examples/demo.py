@@ -114,12 +114,13 @@ class Demo:
     async def follow(self, label: str, until: Phase) -> RolloutStatus:
         """Watch the rollout, with live counts per version, until it comes to rest."""
         last: RolloutStatus | None = None
-        begun = time.time()
+        begun = seen_at = time.time()
         deadline = begun + STEP_DEADLINE_SECONDS
         with Live(console=self.console, auto_refresh=False) as live:
             while time.time() < deadline:
+                looked_at = time.time()
                 status = self.rollout().status
-                self._note(label, last, status)
+                self._note(label, last, seen_at, status)
                 live.update(self._line(label, status), refresh=True)
                 if (
                     status.phase is until
@@ -128,7 +129,7 @@ class Demo:
                     and status.history[-1].at > begun
                 ):
                     return status
-                last = status
+                last, seen_at = status, looked_at
                 await asyncio.sleep(0.1)
         raise SystemExit(f"{label}: still {status.phase.value} after {STEP_DEADLINE_SECONDS:.0f} s: {status.message}")
 
@@ -140,16 +141,17 @@ class Demo:
         await asyncio.sleep(PROMOTED_SECONDS)
         self.stages.append(Stage(label, status.stable.id, 10_000, 0, start, time.time()))
 
-    def _note(self, label: str, last: RolloutStatus | None, now: RolloutStatus) -> None:
-        """When the shares changed, the time they were in force is over: it becomes a stage."""
+    def _note(self, label: str, last: RolloutStatus | None, seen_at: float, now: RolloutStatus) -> None:
+        """When the shares changed, the time they were in force is over: it becomes a stage.
+
+        It ends when they were last seen: a status is stored before its route is published.
+        """
         if last is None or last.candidate is None or last.evidence_since is None:
             return
-        if (last.weight, last.shadow, last.evidence_since) != (now.weight, now.shadow, now.evidence_since):
-            # Steps begin before their route is published: up to there, only the old weight was in force.
-            end = now.step_started_at if now.candidate and now.step_started_at else last.evidence_since
-            if end - last.evidence_since > SHORTEST_STAGE_SECONDS:
-                stage = Stage(label, last.candidate.revision.id, last.weight, last.shadow, last.evidence_since, end)
-                self.stages.append(stage)
+        changed = (last.weight, last.shadow, last.evidence_since) != (now.weight, now.shadow, now.evidence_since)
+        if changed and seen_at - last.evidence_since > SHORTEST_STAGE_SECONDS:
+            version = last.candidate.revision.id
+            self.stages.append(Stage(label, version, last.weight, last.shadow, last.evidence_since, seen_at))
 
     def _line(self, label: str, status: RolloutStatus) -> str:
         since = status.evidence_since or time.time()
