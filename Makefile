@@ -20,7 +20,7 @@ help: ## List the commands
 
 .venv/.synced: pyproject.toml uv.lock | $(filter .uv/bin/uv,$(UV))
 	@echo "==> setting up .venv (first time: a few hundred megabytes)"
-	@$(UV) sync --locked --extra local --python $(PYTHON)
+	@$(UV) sync --locked --extra local --extra kube --python $(PYTHON)
 	@touch $@
 
 setup: .venv/.synced ## Create .venv with everything pinned in uv.lock
