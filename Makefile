@@ -1,7 +1,7 @@
 # Everything a developer does. `make help` lists it.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup models run demo test lint format bench-spine golden crd clean
+.PHONY: help setup models run demo test e2e lint format bench-spine golden crd clean
 
 UV_VERSION := 0.13.8
 PYTHON ?= python3.11
@@ -37,6 +37,9 @@ demo: models ## Watch a canary promote itself and two bad versions abort, in und
 test: models ## Run all tests (starts a real Ray and a real Envoy)
 	$(BIN)/pytest
 
+e2e: models ## Install the chart on the cluster of KUBECONFIG and try everything there (images: make images)
+	$(BIN)/pytest tests/e2e
+
 lint: setup ## Formatting, style, types and layers
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -50,8 +53,8 @@ format: setup ## Rewrite the code in the project's style
 golden: setup ## Rewrite the golden files from what the translator says now
 	$(BIN)/pytest tests/golden --update-golden
 
-crd: setup ## Write the CRD of the chart from the API types
-	$(BIN)/python -m operators.api > charts/tidegate/crds/modelrollouts.yaml
+crd: setup ## Write the chart's CRDs from the API types
+	$(BIN)/python -m operators.api charts/tidegate/files/crds
 
 bench-spine: models ## Tidegate through Envoy against Ray Serve's own proxy, same model, same run
 	$(BIN)/python -m benchmarks.spine

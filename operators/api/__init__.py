@@ -3,6 +3,7 @@
 from operators.api.definition import crd
 from operators.api.manifest import InvalidManifest, manifest_to_json, parse_manifest
 from operators.api.revision import revision_of, target_of
+from operators.api.routedefinition import route_crd
 from operators.api.rules import Problem
 from operators.api.statusjson import status_from_json, status_to_json
 from operators.api.types import (
@@ -33,6 +34,7 @@ __all__ = [
     "manifest_to_json",
     "parse_manifest",
     "revision_of",
+    "route_crd",
     "status_from_json",
     "status_to_json",
     "target_of",

@@ -13,7 +13,7 @@ _GROUP: Final = "tidegate.dev"
 _KEPT: Final = frozenset(
     {
         "additionalProperties", "default", "description", "enum", "format", "items", "maxItems", "maxLength", "maximum",
-        "minItems", "minLength", "minimum", "multipleOf", "pattern", "properties", "required", "type",
+        "minItems", "minLength", "minimum", "pattern", "properties", "required", "type",
         "x-kubernetes-int-or-string",
     }
 )  # fmt: skip
@@ -28,8 +28,19 @@ def _count(names: tuple[str, ...]) -> str:
     return f"[{', '.join(f'has(self.{name})' for name in names)}].filter(given, given).size()"
 
 
+def _is_something(field: str) -> str:
+    return f"(type(self.{field}) == int ? self.{field} > 0 : self.{field}.matches('[1-9]'))"
+
+
+_QUANTITY: Final = "quantity(type(self) == int ? string(self) : self)"
+_HUNDREDTHS: Final = _rule(
+    "[self * 100.0 - double(int(self * 100.0 + 0.5))].all(rest, rest < 0.000001 && rest > -0.000001)",
+    "has more than two decimals: traffic is divided in hundredths of a percent",
+)
+"""Instead of `multipleOf`, with which the API server refuses whole numbers where fractions are allowed."""
+_SOME_TIME: Final = _rule("self.matches('[1-9]')", "must be longer than 0")
 _WEIGHTS: Final = "self.filter(s, has(s.setWeight)).map(s, s.setWeight)"
-_RULES: Final[Mapping[str, list[dict[str, str]]]] = {
+RULES: Final[Mapping[str, list[dict[str, str]]]] = {
     "": [
         _rule(
             "!has(self.strategy) || !has(self.strategy.canary) || !has(self.strategy.canary.steps) "
@@ -45,8 +56,30 @@ _RULES: Final[Mapping[str, list[dict[str, str]]]] = {
             f"available in this release: {', '.join(AVAILABLE_STRATEGIES)}, or no strategy at all",
         ),
     ],
-    "strategy.canary.steps": [_rule(f"{_WEIGHTS}.isSorted()", "setWeight must not fall along the steps")],
+    "strategy.canary.steps": [
+        _rule(f"{_WEIGHTS}.isSorted()", "setWeight must not fall along the steps"),
+        _rule(
+            "self.size() == 0 || !has(self[0].analysis)",
+            "the first step is an analysis that would wait forever: nothing is sent to the candidate yet",
+        ),
+    ],
     "strategy.canary.steps[]": [_rule(f"{_count(STEP_KINDS)} == 1", f"exactly one of {', '.join(STEP_KINDS)}")],
+    "strategy.canary.steps[].setWeight": [_HUNDREDTHS],
+    "strategy.canary.steps[].setShadow": [_HUNDREDTHS],
+    "serving.resources": [
+        _rule(
+            f"!has(self.cpu) || {_is_something('cpu')} || has(self.gpu) && {_is_something('gpu')}",
+            "cpu is 0: without a GPU a replica needs a share of a CPU, such as 100m",
+        )
+    ],
+    "traffic.limits.maxBodyBytes": [
+        _rule(
+            f"[{_QUANTITY}].all(size, size.isGreaterThan(quantity('0')) && size.compareTo(quantity('1Gi')) <= 0)",
+            "1 to 1Gi are possible",
+        )
+    ],
+    "analysis.interval": [_SOME_TIME],
+    "traffic.timeout": [_SOME_TIME],
     "analysis.checks[]": [
         _rule("self.metric == 'error-rate' || !has(self.versus)", "versus: stable is for error-rate"),
         _rule("has(self.versus) == has(self.margin)", "versus: stable and margin belong together"),
@@ -67,7 +100,7 @@ _COLUMNS: Final = (
     ("Step", "integer", ".status.step"),
     ("Weight", "number", ".status.weight"),
     ("Stable", "string", ".status.stable.id"),
-    ("Candidate", "string", ".status.candidate.revision.id"),
+    ("Candidate", "string", ".status.candidate.id"),
     ("Verdict", "string", ".status.conditions[?(@.type=='Analysed')].reason"),
     ("Age", "date", ".metadata.creationTimestamp"),
 )
@@ -82,9 +115,9 @@ def crd() -> dict[str, Any]:
         "properties": {
             "apiVersion": {"type": "string", "description": "tidegate.dev/v1alpha1."},
             "kind": {"type": "string", "description": "ModelRollout."},
+            # The API server describes it itself and takes nothing here but patterns for the name.
             "metadata": {
                 "type": "object",
-                "description": "Kubernetes' metadata; the name is the model's name in requests.",
                 "properties": {"name": {"type": "string", "pattern": DNS_LABEL, "description": "The model's name."}},
             },
             "spec": _spec_schema(),
@@ -96,7 +129,10 @@ def crd() -> dict[str, Any]:
         "served": True,
         "storage": True,
         "schema": {"openAPIV3Schema": schema},
-        "subresources": {"status": {}},
+        "subresources": {
+            "status": {},
+            "scale": {"specReplicasPath": ".spec.serving.replicas", "statusReplicasPath": ".status.stableReady"},
+        },
         "additionalPrinterColumns": [{"name": name, "type": kind, "jsonPath": path} for name, kind, path in _COLUMNS],
     }
     return {
@@ -163,8 +199,8 @@ def _structural(schema: Mapping[str, Any], definitions: Mapping[str, Any], path:
     if "items" in result:
         result["items"] = _structural(result["items"], definitions, f"{path}[]")
     result |= _UNIQUE.get(path, {})
-    if path in _RULES:
-        result["x-kubernetes-validations"] = _RULES[path]
+    if path in RULES:
+        result["x-kubernetes-validations"] = RULES[path]
     return result
 
 

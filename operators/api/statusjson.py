@@ -25,6 +25,8 @@ SHARES: Final = frozenset({"weight", "shadow"})
 """Fields that hold basis points."""
 BLOCKS: Final = frozenset({"model", "serving"})
 """Fields that hold canonical JSON text."""
+INLINED: Final = "revision"
+"""The field whose own fields stand beside its neighbours: a candidate *is* a revision on its way."""
 CONDITION_STATUS: Final[Mapping[bool | None, str]] = {True: "True", False: "False", None: "Unknown"}
 
 
@@ -53,12 +55,14 @@ def json_name(cls: type, field: Field[Any]) -> str:
 
 def _written(record: Any) -> dict[str, Any]:
     cls = type(record)
-    values = ((field, getattr(record, field.name)) for field in fields(record))
-    return {
-        json_name(cls, field): _encoder(cls, field.name)(value)
-        for field, value in values
-        if not (value is None or value == ()) or (cls is Condition and field.name == "status")
-    }
+    content: dict[str, Any] = {}
+    for field in fields(record):
+        value = getattr(record, field.name)
+        if field.name == INLINED:
+            content |= _written(value)
+        elif not (value is None or value == ()) or (cls is Condition and field.name == "status"):
+            content[json_name(cls, field)] = _encoder(cls, field.name)(value)
+    return content
 
 
 def _encoder(cls: type, name: str) -> Callable[[Any], Any]:
@@ -86,7 +90,9 @@ def _read(cls: Any, content: Mapping[str, Any]) -> Any:
     values: dict[str, Any] = {}
     for field in fields(cls):
         value = content.get(json_name(cls, field))
-        if value is not None:
+        if field.name == INLINED:
+            values[field.name] = _read(hints[field.name], content)
+        elif value is not None:
             values[field.name] = _decoder(cls, field.name, hints[field.name])(value)
         elif field.default is MISSING:
             if type(None) not in get_args(hints[field.name]):

@@ -5,7 +5,7 @@ from enum import Enum
 from types import UnionType
 from typing import Any, Final, get_args, get_origin, get_type_hints
 
-from operators.api.statusjson import BLOCKS, SHARES, TIMES, json_name
+from operators.api.statusjson import BLOCKS, INLINED, SHARES, TIMES, json_name
 from operators.status import Condition, RolloutStatus
 
 _DESCRIPTIONS: Final = {
@@ -32,11 +32,9 @@ _DESCRIPTIONS: Final = {
     "Revision.model": "The model it runs.",
     "Revision.serving": "How it runs, as far as that is not the default.",
     "Revision.promoted_at": "When it became stable.",
-    "Candidate.revision": "The version.",
     "Candidate.started_at": "When it began.",
     "Candidate.ready": "Its replicas that answer.",
     "Candidate.starting_since": "Since when Ray Serve starts it without a pause; absent while it is ready.",
-    "Retiring.revision": "The version.",
     "Retiring.until": "Until when its replicas stay.",
     "CheckResult.name": "The check's name.",
     "CheckResult.verdict": "What the evidence says.",
@@ -58,21 +56,41 @@ _DESCRIPTIONS: Final = {
 }
 
 
+_ANSWERED: Final = {
+    "type": "object",
+    "description": "Commands that were carried out and whose annotations are being taken back.",
+    "properties": {
+        "token": {
+            "type": "string",
+            "description": "Names the answer; the annotation tidegate.dev/answered repeats it.",
+        },
+        "commands": {
+            "type": "array",
+            "description": "The annotations that it answers.",
+            "items": {"type": "string"},
+        },
+    },
+}
+"""Written by the operator on Kubernetes, which cannot write status and annotations at once."""
+
+
 def status_schema() -> dict[str, Any]:
     """A structural schema."""
-    return _record(RolloutStatus) | {"description": "What is, and what the operator remembers."}
+    schema = _record(RolloutStatus)
+    schema["properties"]["answered"] = _ANSWERED
+    return schema | {"description": "What is, and what the operator remembers."}
 
 
 def _record(cls: Any) -> dict[str, Any]:
     hints = get_type_hints(cls)
-    return {
-        "type": "object",
-        "properties": {
-            json_name(cls, field): _field(cls, field, hints[field.name])
-            | {"description": _DESCRIPTIONS[f"{cls.__name__}.{field.name}"]}
-            for field in fields(cls)
-        },
-    }
+    properties: dict[str, Any] = {}
+    for field in fields(cls):
+        if field.name == INLINED:
+            properties |= _record(hints[field.name])["properties"]
+        else:
+            description = _DESCRIPTIONS[f"{cls.__name__}.{field.name}"]
+            properties[json_name(cls, field)] = _field(cls, field, hints[field.name]) | {"description": description}
+    return {"type": "object", "properties": properties}
 
 
 def _field(cls: type, field: Field[Any], hint: Any) -> dict[str, Any]:

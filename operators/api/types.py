@@ -294,6 +294,8 @@ class ModelRollout(Block):
     metadata: Metadata
     spec: RolloutSpec
     status: RolloutStatus = Field(default_factory=RolloutStatus, exclude=True)
+    held: bool = Field(default=False, exclude=True)
+    """Whether the spec only stands in for one that makes no sense. Then what the status names stays as it is."""
 
     @property
     def key(self) -> RolloutKey:

@@ -1,0 +1,152 @@
+"""What the API server makes of the definitions: what it refuses, fills in, explains and shows."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import yaml
+
+from operators.api import crd, parse_manifest, status_to_json
+from operators.status import Condition, Phase, RolloutStatus
+from router.ir import Backend, Endpoint, Mirror, Route, RouteKey
+from router.modelroute import route_of, spec_of
+from tests.kube.apiserver import ApiServer
+from tests.unit.core.bad_manifests import BAD, CHECKS, MANIFEST, with_field
+
+EXAMPLES = Path(__file__).parents[2] / "deployments" / "examples"
+OPERATOR_ONLY: Final = {
+    (f"{CHECKS}.0.max", "either max"),
+    (f"{CHECKS}.0", "between 0 and 1"),
+    (f"{CHECKS}.1.max", "must be a duration"),
+    (f"{CHECKS}.1.max", "not a duration"),
+    (f"{CHECKS}.1.max", "no request is that fast"),
+    ("status", "was not written by Tidegate"),
+}
+"""What only the operator refuses, by its condition `Accepted`: `max` is a number or a duration, and a field of several
+types is out of CEL's reach. A status that comes with a manifest is passed over by the API server."""
+
+
+def apply(api_server: ApiServer, namespace: str, document: dict[str, Any], *options: str) -> str:
+    """What kubectl says about a manifest."""
+    done = api_server.kubectl(
+        "-n", namespace, "apply", "-f", "-", *options, input=yaml.safe_dump(document), check=False
+    )
+    return done.stdout + done.stderr
+
+
+def read(api_server: ApiServer, namespace: str, what: str = "mr/iris") -> dict[str, Any]:
+    return dict(
+        json.loads(api_server.kubectl("-n", namespace, "get", what, "-o", "json", "--show-managed-fields").stdout)
+    )
+
+
+@pytest.mark.parametrize(("path", "value", "field", "reason"), BAD)
+def test_the_api_server_refuses_what_makes_no_sense_and_names_the_field(
+    api_server: ApiServer, path: str, value: object, field: str, reason: str
+) -> None:
+    said = apply(api_server, "default", with_field(path, value), "--dry-run=server")
+    if (path, reason) in OPERATOR_ONLY:
+        assert said == "modelrollout.tidegate.dev/iris created (server dry run)\n"
+        return
+    assert re.search("invalid|Invalid|strict decoding error|no matches for kind", said), said
+    *_, block, last = ["", *re.sub(r"\[\d+\]", "", field).split(".")]
+    assert last in said or block in said, said
+
+
+def test_a_good_manifest_is_accepted_with_fractions_and_whole_numbers(api_server: ApiServer, namespace: str) -> None:
+    assert apply(api_server, namespace, MANIFEST) == "modelrollout.tidegate.dev/iris created\n"
+    assert parse_manifest(read(api_server, namespace)).spec == parse_manifest(MANIFEST).spec
+
+
+def test_the_api_server_fills_in_the_same_defaults_as_the_types(api_server: ApiServer, namespace: str) -> None:
+    bare = {"apiVersion": "tidegate.dev/v1alpha1", "kind": "ModelRollout", "metadata": {"name": "iris"}}
+    bare["spec"] = {"model": {"uri": "file:///models/iris.joblib", "runtime": "sklearn"}}
+    apply(api_server, namespace, bare)
+    stored = read(api_server, namespace)
+    assert stored["spec"]["serving"]["replicas"] == 1
+    assert stored["spec"]["traffic"]["timeout"] == "5s"
+    assert parse_manifest(stored).spec == parse_manifest(bare).spec
+
+
+@pytest.mark.parametrize("way", [[], ["--server-side"]], ids=["client-side", "server-side"])
+@pytest.mark.parametrize("example", sorted((EXAMPLES / "kubernetes").glob("*.yaml")), ids=lambda path: path.name)
+def test_applying_a_manifest_again_changes_nothing(
+    api_server: ApiServer, namespace: str, example: Path, way: list[str]
+) -> None:
+    api_server.kubectl("-n", namespace, "apply", "-f", str(example), *way)
+    before = read(api_server, namespace)["metadata"]
+    api_server.kubectl("-n", namespace, "apply", "-f", str(example), *way)
+    assert read(api_server, namespace)["metadata"] == before
+    assert api_server.kubectl("-n", namespace, "diff", "-f", str(example), *way).stdout == ""
+
+
+def test_kubectl_get_shows_where_a_rollout_stands_and_wait_waits_for_it(api_server: ApiServer, namespace: str) -> None:
+    apply(api_server, namespace, MANIFEST)
+    rollout = parse_manifest(read(api_server, namespace))
+    conditions = (
+        Condition("Ready", True, "Stable", "abc serves all requests", 0.0),
+        Condition("Analysed", True, "Pass", "all good", 0.0),
+    )
+    status = RolloutStatus(observed_generation=1, phase=Phase.HEALTHY, step=3, weight=525, conditions=conditions)
+    patch = json.dumps(
+        {"status": status_to_json(status) | {"answered": {"token": "t", "commands": ["tidegate.dev/undo"]}}}
+    )
+    api_server.kubectl("-n", namespace, "patch", "mr/iris", "--subresource=status", "--type=merge", "-p", patch)
+    head, line = api_server.kubectl("-n", namespace, "get", "mr").stdout.splitlines()
+    assert head.split() == ["NAME", "PHASE", "STEP", "WEIGHT", "STABLE", "CANDIDATE", "VERDICT", "AGE"]
+    assert line.split()[:4] == ["iris", "Healthy", "3", "5.25"]
+    assert "Pass" in line
+    api_server.kubectl("-n", namespace, "wait", "--for=condition=Ready", "--timeout=30s", "mr/iris")
+    stored = parse_manifest(read(api_server, namespace))
+    assert stored.status == status
+    assert stored.metadata.generation == rollout.metadata.generation
+
+
+def test_kubectl_explain_describes_every_field(api_server: ApiServer) -> None:
+    steps = api_server.kubectl("explain", "modelrollout.spec.strategy.canary.steps").stdout
+    for said in ("setWeight\t<number>", "Percent of the live requests for the candidate.", "Waits until every check"):
+        assert said in steps
+    assert "maxBodyBytes" in api_server.kubectl("explain", "mroute.spec").stdout
+
+
+def test_kubectl_scale_changes_the_number_of_replicas(api_server: ApiServer, namespace: str) -> None:
+    apply(api_server, namespace, MANIFEST)
+    api_server.kubectl("-n", namespace, "scale", "mr/iris", "--replicas=5")
+    assert read(api_server, namespace)["spec"]["serving"]["replicas"] == 5
+    assert crd()["spec"]["versions"][0]["subresources"]["scale"]["statusReplicasPath"] == ".status.stableReady"
+
+
+def test_a_route_is_stored_as_it_was_written_and_routers_answer_side_by_side(
+    api_server: ApiServer, namespace: str
+) -> None:
+    key = RouteKey(namespace, "iris")
+    backends = (Backend("b", 525, (Endpoint("10.0.0.1", 8000),)), Backend("a", 9475, (Endpoint("10.0.0.2", 8000),)))
+    route = Route(key, "iris", ("a.example", "*"), backends, Mirror("b", 10_000), "x-user-id", 2.5)
+    manifest = {
+        "apiVersion": "tidegate.dev/v1alpha1",
+        "kind": "ModelRoute",
+        "metadata": {"name": "iris"},
+        "spec": spec_of(route),
+    }
+    apply(api_server, namespace, manifest)
+    for router in ("router-a", "router-b"):
+        patch = json.dumps({"status": {"routers": {router: {"generation": 1, "rejected": ""}}}})
+        api_server.kubectl("-n", namespace, "patch", "mroute/iris", "--subresource=status", "--type=merge", "-p", patch)
+    stored = read(api_server, namespace, "mroute/iris")
+    assert route_of(key, stored["spec"]) == route
+    assert stored["status"]["routers"].keys() == {"router-a", "router-b"}
+    shown = api_server.kubectl("-n", namespace, "get", "mroute").stdout.splitlines()[1].split()
+    assert shown[:7] == ["iris", "iris", '["a.example","*"]', "b", "525", "a", "9475"]
+
+
+def test_the_api_server_refuses_a_route_that_no_router_could_run(api_server: ApiServer, namespace: str) -> None:
+    spec = spec_of(Route(RouteKey(namespace, "iris"), "iris")) | {"maxBodyBytes": 0}
+    manifest = {
+        "apiVersion": "tidegate.dev/v1alpha1",
+        "kind": "ModelRoute",
+        "metadata": {"name": "iris"},
+        "spec": spec,
+    }
+    assert "spec.maxBodyBytes" in apply(api_server, namespace, manifest)
