@@ -30,10 +30,10 @@ _RECONNECT = {"retry_back_off": {"base_interval": "0.1s", "max_interval": "1s"}}
 """A restarted router is found again within a second; Envoy's own default waits up to half a minute."""
 
 
-def bootstrap(paths: RouterPaths, listen: ListenConfig) -> dict[str, Any]:
-    """Envoy's bootstrap as the JSON of its v3 API."""
+def bootstrap(paths: RouterPaths, listen: ListenConfig, node: str = "tidegate-router") -> dict[str, Any]:
+    """Envoy's bootstrap as the JSON of its v3 API. `node` is the name by which this Envoy introduces itself."""
     return {
-        "node": {"id": "tidegate-router", "cluster": "tidegate"},
+        "node": {"id": node, "cluster": "tidegate"},
         "admin": {"address": {"pipe": {"path": str(paths.admin_socket), "mode": 0o600}}},
         "dynamic_resources": {
             "ads_config": {

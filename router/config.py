@@ -47,8 +47,8 @@ class ListenConfig:
 
     `host` is an IP address. `concurrency` is the number of Envoy's worker threads. A client has
     `request_headers_timeout_seconds` to send a request's headers and `request_timeout_seconds` to send it whole;
-    then it gets 408. Connections beyond `max_connections` are closed at once. Near `max_heap_bytes` Envoy first stops
-    keep-alive, then answers 503.
+    then it gets 408. A connection without a request for `idle_seconds` is closed; those beyond `max_connections` are
+    closed at once. Near `max_heap_bytes` Envoy first stops keep-alive, then answers 503.
     """
 
     host: str = "127.0.0.1"
@@ -56,5 +56,6 @@ class ListenConfig:
     concurrency: int = 1
     request_headers_timeout_seconds: float = 10.0
     request_timeout_seconds: float = 30.0
+    idle_seconds: float = 300.0
     max_connections: int = 10_000
     max_heap_bytes: int = 1 << 30

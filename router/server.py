@@ -38,8 +38,8 @@ class SessionKeeper(Protocol):
     def opened(self, stream: "Stream") -> Session:
         """An Envoy has connected; gives the session for it."""
 
-    def advanced(self, stream: "Stream") -> None:
-        """The session has taken something in."""
+    def advanced(self, stream: "Stream", request: Request) -> None:
+        """The session has taken `request` in."""
 
     def closed(self, stream: "Stream") -> None:
         """The Envoy is gone."""
@@ -79,7 +79,7 @@ class Stream:
             if request.error is not None:
                 _log.warning("Envoy refused %s: %s", request.type.name.lower(), request.error)
             self.send(self.session.receive(request))
-            self._keeper.advanced(self)
+            self._keeper.advanced(self, request)
 
     async def _write(self, write: Callable[[Any], Awaitable[None]]) -> None:
         while True:

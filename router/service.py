@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import threading
+from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 
@@ -11,8 +13,8 @@ from router.admission import Admission
 from router.config import ListenConfig, RouterPaths
 from router.ir import BackendKey, Route, RouteKey, RouteStatus, TrafficCounters
 from router.server import AdsServer, Stream
-from router.session import Footprint, Session
-from router.snapshot import InvalidRoutes, Snapshot, build
+from router.session import Footprint, Request, Session
+from router.snapshot import InvalidRoutes, ResourceType, Snapshot, build
 
 _log = logging.getLogger(__name__)
 
@@ -39,8 +41,11 @@ class Router:
         self._meter = traffic.Meter()
         self._told: dict[RouteKey, RouteStatus] = {}
         self._listeners: set[asyncio.Queue[RouteKey | None]] = set()
+        self._settled = asyncio.Event()
+        self._answers: Counter[tuple[ResourceType, bool]] = Counter()
         self._saver: asyncio.Task[None] | None = None
         self._unsaved = asyncio.Event()
+        self._saving = threading.Lock()
         self._saved: tuple[tuple[Route, ...], tuple[Route, ...]] | None = None
 
     async def start(self) -> None:
@@ -90,13 +95,21 @@ class Router:
         acknowledged = bool(self._streams) and all(stream.session.acknowledges(key, route) for stream in self._streams)
         return RouteStatus(acknowledged, None if acknowledged or route is None else self._admission.rejected(key))
 
+    async def settled(self) -> None:
+        """Return once an Envoy is connected, routes are published, and every Envoy runs all of them that it accepts."""
+        await self._settled.wait()
+
+    def answers(self) -> Mapping[tuple[ResourceType, bool], int]:
+        """How often Envoys accepted (True) and refused (False) each type since this process began."""
+        return self._answers
+
     async def traffic(self) -> Mapping[BackendKey, TrafficCounters] | None:
         """Cumulative traffic of every version that has been published; None when Envoy cannot be read."""
         try:
             stats = await self._admin.stats(traffic.PATTERN, histograms=True)
         except AdminUnavailable:
             return None
-        backends = list(_backends(self._admission.published.values()))
+        backends = list(backends_of(self._admission.published.values()))
         self._meter.keep(backends)
         return self._meter.update(traffic.read(stats, backends))
 
@@ -118,8 +131,10 @@ class Router:
         self._streams.add(stream)
         return Session(self._aim, self._carried)
 
-    def advanced(self, stream: Stream) -> None:
+    def advanced(self, stream: Stream, request: Request) -> None:
         """A session has taken something in."""
+        if request.nonce:
+            self._answers[request.type, request.error is None] += 1
         refusal = stream.session.refusal
         if refusal is not None and refusal.aim is self._aim:
             self._admission.refuse(self._aim.source, f"Envoy refused it: {refusal.message}")
@@ -156,7 +171,11 @@ class Router:
                 self._admission.convict(admitted, error.errors)
 
     def _tell(self) -> None:
-        """Tell whoever listens to `changes` whose status is no longer what it was."""
+        """Tell whoever listens to `changes` whose status is no longer what it was, and to `settled` that all is."""
+        if self._published and self._streams and all(stream.session.synced for stream in self._streams):
+            self._settled.set()
+        else:
+            self._settled.clear()
         published = self._admission.published
         for key in published.keys() | self._told.keys():
             status = self.status(key)
@@ -175,14 +194,15 @@ class Router:
             await asyncio.to_thread(self._save)
 
     def _save(self) -> None:
-        content = (tuple(self._admission.good.values()), tuple(self._aim.source.values()))
-        if content == self._saved:
-            return
-        try:
-            lastgood.save(self._paths.last_good, *content)
-            self._saved = content
-        except OSError as error:
-            _log.error("the last good routes cannot be written to %s: %s", self._paths.last_good, error)
+        with self._saving:  # a thread that `stop` did not wait for may still be writing
+            content = (tuple(self._admission.good.values()), tuple(self._aim.source.values()))
+            if content == self._saved:
+                return
+            try:
+                lastgood.save(self._paths.last_good, *content)
+                self._saved = content
+            except OSError as error:
+                _log.error("the last good routes cannot be written to %s: %s", self._paths.last_good, error)
 
 
 def _footprint(routes: Iterable[Route], listen: ListenConfig) -> Footprint:
@@ -195,7 +215,8 @@ def _footprint(routes: Iterable[Route], listen: ListenConfig) -> Footprint:
             remaining = {key: route for key, route in remaining.items() if key not in error.errors}
 
 
-def _backends(routes: Iterable[Route]) -> Iterator[BackendKey]:
+def backends_of(routes: Iterable[Route]) -> Iterator[BackendKey]:
+    """All versions of these routes, live and mirrored, whether they get any traffic or not."""
     for route in routes:
         for backend in route.backends:
             yield BackendKey(route.key, backend.version, mirrored=False)

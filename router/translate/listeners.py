@@ -19,7 +19,6 @@ from router.translate.values import ads, duration, packed, tcp_address
 LISTENER = "tidegate"
 STAT_PREFIX = "ingress"
 BUFFER_BYTES = 32 * 1024
-CLIENT_IDLE_SECONDS = 300.0
 STREAM_IDLE_SECONDS = 300.0
 MAX_HEADERS = 100
 MAX_HEADERS_KIB = 32
@@ -58,7 +57,7 @@ def _manager(listen: ListenConfig) -> hcm.HttpConnectionManager:
         local_reply_config=local_reply_config(),
         # Limits on what a client may take.
         common_http_protocol_options=protocol_pb2.HttpProtocolOptions(
-            idle_timeout=duration(CLIENT_IDLE_SECONDS),
+            idle_timeout=duration(listen.idle_seconds),
             max_headers_count=wrappers_pb2.UInt32Value(value=MAX_HEADERS),
             headers_with_underscores_action=protocol_pb2.HttpProtocolOptions.REJECT_REQUEST,
         ),

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from router.ir import Retry, Route
+from router.split import choose
 
 Start = Callable[..., Awaitable[Any]]
 
@@ -218,3 +219,27 @@ async def test_bodies_up_to_the_limit_can_be_retried(stack: Any, upstream: Start
     await stack.publish(route)
     assert (await stack.ask("/v2/models/m/infer", b"x" * 1_900_000)).status == 200
     assert len(replica.heads) == 2
+
+
+async def test_behind_a_proxy_the_ids_and_hosts_that_it_passes_on_decide(
+    stack: Any, upstream: Start, make_route: Any
+) -> None:
+    new, old = await upstream("new"), await upstream("old")
+    by_user = make_route("m", (new, 5_000), (old, 5_000), hosts=("models.test",), sticky_header="x-user")
+    by_request = make_route("n", (new, 5_000), (old, 5_000), hosts=("models.test",))
+    await stack.publish(by_user, by_request)
+    for number in range(20):
+        passed_on = {
+            "host": "models.test:8880",
+            "x-forwarded-for": "203.0.113.7",
+            "x-forwarded-proto": "https",
+            "x-request-id": f"{number:08x}-1111-4111-8111-0123456789ab",
+            "x-user": f"user-{number}",
+        }
+        answer = await stack.ask("/v2/models/m/infer", headers=passed_on)
+        assert answer.version == choose(by_user, passed_on["x-user"])
+        assert answer.headers["x-request-id"] == passed_on["x-request-id"]
+        answer = await stack.ask("/v2/models/n/infer", headers=passed_on)
+        assert answer.version == choose(by_request, passed_on["x-request-id"])
+    for head in (*new.heads, *old.heads):
+        assert "\r\nx-forwarded-for: 203.0.113.7," in head  # and the proxy's own address

@@ -3,15 +3,18 @@
 import asyncio
 import json
 import socket
+import threading
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from itertools import repeat
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from benchmarks.client import post, steady
+from router import lastgood
 from router.config import ListenConfig, RouterPaths
 from router.envoy import EXECUTABLE_VARIABLE, SHARED_MEMORY, EnvoyNotFound, EnvoyProcess, EnvoyStartFailed, find_envoy
 from router.ir import Mirror, Retry, RouteKey, RouteStatus
@@ -276,6 +279,33 @@ async def test_a_corrupt_file_of_last_good_routes_is_ignored_with_a_clear_log(
     await router.start()
     await router.stop()
     assert f"{paths.last_good} cannot be used" in caplog.text
+
+
+async def test_a_router_that_stops_while_routes_are_written_leaves_the_newest(
+    tmp_path: Any, make_route: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, release, slow_one_ended = threading.Event(), threading.Event(), threading.Event()
+
+    def slow_at_first(path: Any, acknowledged: Any, sent: Any) -> None:
+        slow = not begun.is_set()
+        begun.set()
+        if slow:
+            release.wait(10)
+        lastgood.save(path, acknowledged, sent)
+        if slow:
+            slow_one_ended.set()
+
+    paths = RouterPaths(tmp_path)
+    router = Router(paths, ListenConfig())
+    await router.start()
+    monkeypatch.setattr("router.service.lastgood", SimpleNamespace(save=slow_at_first))
+    await router.publish([make_route("old")])
+    await asyncio.to_thread(begun.wait, 10)
+    await router.publish([make_route("new")])
+    asyncio.get_running_loop().call_later(0.2, release.set)
+    await router.stop()
+    await asyncio.to_thread(slow_one_ended.wait, 10)
+    assert lastgood.load(paths.last_good) == ([], [make_route("new")])
 
 
 async def test_envoy_is_started_again_and_gets_its_routes(stack: Any, upstream: Start, make_route: Any) -> None:
