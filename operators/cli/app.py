@@ -1,4 +1,4 @@
-"""The command line's entry: all commands, and how errors are told."""
+"""The command lines' entry: all commands, and how errors are told."""
 
 from typing import Any
 
@@ -7,6 +7,7 @@ from typer.core import TyperGroup
 
 from operators.cli import manifests, show, wishes
 from operators.cli.errors import sentence
+from operators.cli.program import PLUGIN, TIDEGATE, Program
 
 
 class _Commands(TyperGroup):
@@ -23,38 +24,46 @@ class _Commands(TyperGroup):
             raise typer.Exit(1) from error
 
 
-app = typer.Typer(
-    cls=_Commands,
-    help="Puts several versions of a model behind one address and moves traffic between them safely.",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-
-for command in (
-    manifests.up,
-    manifests.apply,
-    show.get,
-    show.describe,
-    show.status,
-    wishes.promote,
-    wishes.abort,
-    wishes.retry,
-    wishes.undo,
-    wishes.pause,
-    wishes.resume,
-    manifests.plan,
-    manifests.lint,
-    wishes.delete,
-):
-    app.command()(command)
-
-
-@app.command()
 def version() -> None:
     """Print Tidegate's version."""
     from importlib.metadata import version as installed  # noqa: PLC0415 - slow to import
 
     typer.echo(f"tidegate {installed('tidegate')}")
+
+
+def command_line(program: Program) -> typer.Typer:
+    """All commands of a program."""
+    line = typer.Typer(
+        cls=_Commands,
+        help="Puts several versions of a model behind one address and moves traffic between them safely.",
+        no_args_is_help=True,
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    line.callback()(program.callback())
+    if not program.cluster:
+        line.command()(manifests.up)
+    for command in (
+        manifests.apply,
+        show.get,
+        show.describe,
+        show.status,
+        wishes.promote,
+        wishes.abort,
+        wishes.retry,
+        wishes.undo,
+        wishes.pause,
+        wishes.resume,
+        manifests.plan,
+        manifests.lint,
+        wishes.delete,
+    ):
+        line.command()(program.command(command))
+    line.command()(version)
+    return line
+
+
+app = command_line(TIDEGATE)
+plugin = command_line(PLUGIN)

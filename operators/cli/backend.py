@@ -1,33 +1,55 @@
-"""What the commands need from wherever rollouts are kept. Kubernetes brings another one than a single machine."""
+"""What the commands need from wherever rollouts are kept: on this machine (`local`) or in a cluster (`kube`)."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from operators.api import ModelRollout, RolloutKey
-from operators.local.admission import Admitted
-from operators.local.database import Applied, StoredEvent
 from operators.manifests import Document
+from operators.stored import Admitted, Applied, StoredEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """Nobody acts on what is stored: why, when that ends, and what to do about it."""
+
+    reason: str
+    until: str
+    hint: str
 
 
 class Backend(Protocol):
-    """A store of rollouts as a person uses it. Methods raise `PortUnavailable` when it cannot be reached."""
+    """A store of rollouts as a person uses it.
 
-    def rollouts(self) -> Sequence[ModelRollout]:
-        """All rollouts with their status, by key."""
+    Methods raise `PortUnavailable` when it cannot be reached, and `CliError` when it refuses.
+    """
+
+    @property
+    def namespace(self) -> str:
+        """The namespace that is meant when none is named."""
+
+    def rollouts(self, namespace: str | None) -> Sequence[ModelRollout]:
+        """The rollouts of a namespace, or of all (None), with their status, by key."""
 
     def rollout(self, key: RolloutKey) -> ModelRollout | None:
         """One rollout, None when there is none of this name."""
 
-    def events(self, key: RolloutKey) -> Sequence[StoredEvent]:
+    def follow(self, namespace: str | None, name: str | None, seconds: float) -> Iterator[Sequence[ModelRollout]]:
+        """The rollouts (only that of this name, if one is given): now, after every change and every so many seconds."""
+
+    def events(self, rollout: ModelRollout) -> Sequence[StoredEvent]:
         """What has been told about a rollout, oldest first."""
 
-    def admit(self, document: Document) -> Admitted:
-        """Complete and check a manifest without storing it. Raises `InvalidManifest`."""
+    def admit(self, document: Document, force: bool = False) -> Admitted:
+        """Complete and check a manifest without storing it. Raises `InvalidManifest`.
+
+        `force`: fields that somebody else has set are no problem.
+        """
 
     def applied(self, admitted: Admitted) -> ModelRollout:
         """The rollout as it would be if the manifest was stored now."""
 
-    def apply(self, admitted: Admitted) -> Applied:
+    def apply(self, admitted: Admitted, force: bool = False) -> Applied:
         """Store a manifest."""
 
     def annotate(self, key: RolloutKey, annotations: Mapping[str, str]) -> None:
@@ -39,8 +61,5 @@ class Backend(Protocol):
     def delete(self, key: RolloutKey) -> bool:
         """Ask for the end of a rollout. False when there is none of this name."""
 
-    def awake(self) -> bool:
-        """Whether an operator is there to act on what is stored; it is told to look."""
-
-    def changes(self, seconds: float) -> Iterator[bool]:
-        """Forever, every so many seconds: whether something was written since the last time."""
+    def idle(self) -> Idle | None:
+        """Tell the operator to look; an answer only when it is certain that there is none."""

@@ -11,8 +11,10 @@ class CliError(Exception):
 
 def sentence(error: Exception) -> str | None:
     """What to tell the user about an error that is foreseen; None for a defect."""
-    from operators.local.preflight import CannotStart  # noqa: PLC0415 - needed when something failed only
+    from operators.api import InvalidManifest  # noqa: PLC0415 - needed when something failed only
+    from operators.local.preflight import CannotStart  # noqa: PLC0415
     from operators.local.wake import WakeError  # noqa: PLC0415
     from operators.ports import PortUnavailable  # noqa: PLC0415
 
-    return str(error) if isinstance(error, CliError | PortUnavailable | WakeError | CannotStart) else None
+    foreseen = CliError | InvalidManifest | PortUnavailable | WakeError | CannotStart
+    return str(error) if isinstance(error, foreseen) else None

@@ -1,7 +1,7 @@
 """`tidegate plan`: what applying a manifest would do, asked of the same pure core that will do it."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from operators.api import ModelRollout, revision_of
 from operators.cli.text import percent
@@ -14,8 +14,11 @@ from operators.strategies import Shares, Strategy, strategy_for
 from serving.spec import ReplicaAddress, TargetPhase, TargetState
 
 
-def forecast(after: ModelRollout, before: ModelRollout | None) -> list[str]:
-    """Lines that say what becomes of `before` (None: it does not exist) when its manifest is that of `after`."""
+def forecast(after: ModelRollout, before: ModelRollout | None, say: Callable[[str], str]) -> list[str]:
+    """Lines that say what becomes of `before` (None: it does not exist) when its manifest is that of `after`.
+
+    `say` makes of a command what a person has to type.
+    """
     name, status = after.key.name, after.status
     observed = _as_it_should_be(status)
     plan = reconcile(after, observed)
@@ -26,10 +29,10 @@ def forecast(after: ModelRollout, before: ModelRollout | None) -> list[str]:
     elif plan.status.stable is not None and plan.status.stable.id == wanted.id:
         lines.append(f"  version {wanted.id} is stable already: no steps")
     elif plan.status.failed == wanted.id:
-        lines.append(f"  version {wanted.id} was aborted and is not tried again; say: tidegate retry {name}")
+        lines.append(f"  version {wanted.id} was aborted and is not tried again; say: {say(f'retry {name}')}")
     lines += _stopped(status, plan)
     if after.spec.paused:
-        lines.append(f"  it is paused: steps wait until `tidegate resume {name}`")
+        lines.append(f"  it is paused: steps wait until `{say(f'resume {name}')}`")
     return lines
 
 

@@ -23,16 +23,16 @@ _VERDICTS = {Verdict.PASS: "green", Verdict.FAIL: "bold red", Verdict.INCONCLUSI
 _BAR = 20
 
 
-def forest(rollouts: Sequence[ModelRollout], now: float) -> RenderableType:
-    """All rollouts."""
+def forest(rollouts: Sequence[ModelRollout], now: float, namespaces: bool = False) -> RenderableType:
+    """All rollouts; `namespaces` puts each one's namespace before its name."""
     if not rollouts:
         return Text("no rollouts")
-    return Group(*(_tree(rollout, now) for rollout in rollouts))
+    return Group(*(_tree(rollout, now, str(rollout.key) if namespaces else rollout.key.name) for rollout in rollouts))
 
 
-def _tree(rollout: ModelRollout, now: float) -> Tree:
+def _tree(rollout: ModelRollout, now: float, name: str) -> Tree:
     status = rollout.status
-    head = Text.assemble((rollout.key.name, "bold"), "  ", (status.phase.value, _PHASES[status.phase]))
+    head = Text.assemble((name, "bold"), "  ", (status.phase.value, _PHASES[status.phase]))
     if status.message:
         head.append(f"  {status.message}", "dim")
     tree = Tree(head)

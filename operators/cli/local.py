@@ -3,38 +3,55 @@
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Final
 
 from operators.api import ModelRollout, RolloutKey
-from operators.local.admission import Admitted, admit
-from operators.local.database import Applied, Database, Row, StoredEvent
+from operators.cli.backend import Idle
+from operators.local.admission import admit
+from operators.local.database import Database, Row
 from operators.local.home import Home
 from operators.local.store import parse_row
 from operators.local.wake import wake
 from operators.manifests import Document
+from operators.stored import Admitted, Applied, StoredEvent
+
+LOOK_SECONDS: Final = 0.25
+"""How often the file is asked whether another process wrote to it, while somebody follows."""
+_IDLE: Final = Idle("nothing is running here", "at the next `tidegate up`", "start it: tidegate up")
 
 
 class LocalBackend:
     """Rollouts of this machine's user."""
+
+    namespace: Final = "default"
 
     def __init__(self, home: Home) -> None:
         """Open the store; make it when there is none."""
         self._home = home
         self._database = Database(home.store)
 
-    def rollouts(self) -> Sequence[ModelRollout]:
-        """All rollouts with their status, by key."""
-        return [parse_row(row) for row in self._database.rows()]
+    def rollouts(self, namespace: str | None) -> Sequence[ModelRollout]:
+        """The rollouts of a namespace, or of all."""
+        return [parse_row(row) for row in self._database.rows() if namespace in (None, row.key.namespace)]
 
     def rollout(self, key: RolloutKey) -> ModelRollout | None:
         """One rollout, None when there is none of this name."""
         row = self._database.row(key)
         return None if row is None else parse_row(row)
 
-    def events(self, key: RolloutKey) -> Sequence[StoredEvent]:
-        """What has been told about a rollout, oldest first."""
-        return self._database.events(key)
+    def follow(self, namespace: str | None, name: str | None, seconds: float) -> Iterator[Sequence[ModelRollout]]:
+        """The rollouts, again whenever another process wrote to the file."""
+        while True:
+            seen, end = self._database.data_version(), time.monotonic() + seconds
+            yield [rollout for rollout in self.rollouts(namespace) if name in (None, rollout.key.name)]
+            while self._database.data_version() == seen and time.monotonic() < end:
+                time.sleep(min(seconds, LOOK_SECONDS))
 
-    def admit(self, document: Document) -> Admitted:
+    def events(self, rollout: ModelRollout) -> Sequence[StoredEvent]:
+        """What has been told about a rollout, oldest first."""
+        return self._database.events(rollout.key)
+
+    def admit(self, document: Document, force: bool = False) -> Admitted:  # noqa: ARG002 - there is nobody else
         """Complete and check a manifest without storing it."""
         return admit(document)
 
@@ -49,7 +66,7 @@ class LocalBackend:
         merged = {**row.annotations, **annotations}
         return parse_row(replace(row, generation=generation, spec=admitted.spec, annotations=merged))
 
-    def apply(self, admitted: Admitted) -> Applied:
+    def apply(self, admitted: Admitted, force: bool = False) -> Applied:  # noqa: ARG002
         """Store a manifest."""
         annotations = admitted.rollout.metadata.annotations
         return self._database.apply(admitted.rollout.key, admitted.spec, annotations, admitted.resolved, time.time())
@@ -65,18 +82,10 @@ class LocalBackend:
     def delete(self, key: RolloutKey) -> bool:
         """Mark a rollout; without a control loop nothing runs for it, and it can go at once."""
         found = self._database.delete(key, time.time())
-        if found and not self.awake():
+        if found and self.idle():
             self._database.forget(key)
         return found
 
-    def awake(self) -> bool:
-        """Whether a control loop is running; it looks at the store now."""
-        return wake(self._home.control_socket)
-
-    def changes(self, seconds: float) -> Iterator[bool]:
-        """Forever, every so many seconds: whether another process has written to the store since the last time."""
-        seen = self._database.data_version()
-        while True:
-            time.sleep(seconds)
-            before, seen = seen, self._database.data_version()
-            yield seen != before
+    def idle(self) -> Idle | None:
+        """Tap the control loop on the shoulder: it looks at the store now."""
+        return None if wake(self._home.control_socket) else _IDLE

@@ -7,8 +7,8 @@ from typing import Any
 from operators.api import ModelRollout, manifest_to_json
 from operators.api.fields import format_time
 from operators.cli.text import NOTHING, age, percent, table, verdict
-from operators.local.database import StoredEvent
 from operators.status import CheckResult
+from operators.stored import StoredEvent
 from operators.strategies import strategy_for
 from router.ir import BASIS_POINTS
 
@@ -16,10 +16,10 @@ _HEAD = ("NAME", "PHASE", "STEP", "WEIGHT", "STABLE", "CANDIDATE", "VERDICT", "A
 _WIDE = ("SHADOW", "READY", "MESSAGE")
 
 
-def overview(rollouts: Sequence[ModelRollout], now: float, wide: bool = False) -> str:
-    """One line per rollout; `wide` adds columns."""
-    head = (*_HEAD, *_WIDE) if wide else _HEAD
-    return table(head, [_cells(rollout, now)[: len(head)] for rollout in rollouts])
+def overview(rollouts: Sequence[ModelRollout], now: float, wide: bool = False, namespaces: bool = False) -> str:
+    """One line per rollout; `wide` and `namespaces` add columns."""
+    first, head = int(not namespaces), ("NAMESPACE", *_HEAD, *(_WIDE if wide else ()))
+    return table(head[first:], [_cells(rollout, now)[first : len(head)] for rollout in rollouts])
 
 
 def _cells(rollout: ModelRollout, now: float) -> tuple[str, ...]:
@@ -27,6 +27,7 @@ def _cells(rollout: ModelRollout, now: float) -> tuple[str, ...]:
     candidate = status.candidate
     ready = f"{status.stable_ready}/{wanted}" if status.stable else NOTHING
     return (
+        rollout.key.namespace,
         rollout.key.name,
         "Deleting" if rollout.metadata.deletion_timestamp is not None else status.phase.value,
         _step(rollout),

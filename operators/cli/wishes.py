@@ -8,109 +8,101 @@ from typing import Annotated
 
 import typer
 
-from operators.api import ModelRollout
-from operators.cli.backend import Backend
+from operators.api import ModelRollout, RolloutKey
 from operators.cli.errors import CliError
-from operators.cli.session import DEFAULT_NAMESPACE, Name, Namespace, connect, find, tell_operator, unknown
+from operators.cli.session import Name, Session
 from operators.plan import Command
 
 
 def promote(
+    session: Session,
     name: Name,
     full: Annotated[bool, typer.Option("--full", help="Skip all remaining steps.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Even if checks have failed.")] = False,
-    namespace: Namespace = DEFAULT_NAMESPACE,
 ) -> None:
     """Wave a rollout past its current step."""
-    backend = connect()
-    rollout = find(backend, name, namespace)
+    rollout = session.find(name)
     if _current(rollout) and rollout.status.candidate is None:
         aborted = bool(rollout.status.failure)
-        raise CliError(_nothing(rollout), f"try it again: tidegate retry {name}" if aborted else "")
+        raise CliError(_nothing(rollout), f"try it again: {session.say(f'retry {name}')}" if aborted else "")
     if rollout.spec.paused:
-        raise CliError(f"modelrollout/{name} is paused", f"first: tidegate resume {name}")
+        raise CliError(f"modelrollout/{name} is paused", f"first: {session.say(f'resume {name}')}")
     value = ("full" if full else "step") + (",force" if force else "")
-    _ask(backend, rollout, Command.PROMOTE, value, "full promotion requested" if full else "promotion requested")
+    _ask(session, rollout, Command.PROMOTE, value, "full promotion requested" if full else "promotion requested")
 
 
-def abort(name: Name, namespace: Namespace = DEFAULT_NAMESPACE) -> None:
+def abort(session: Session, name: Name) -> None:
     """Take all traffic from the candidate at once.
 
     The stable version serves everything. The same version is not tried again until its spec changes, or `retry`.
     """
-    backend = connect()
-    rollout = find(backend, name, namespace)
+    rollout = session.find(name)
     if _current(rollout) and rollout.status.candidate is None:
-        raise CliError(_nothing(rollout), f"go back to an earlier version: tidegate undo {name}")
-    _ask(backend, rollout, Command.ABORT, "", "abort requested")
+        raise CliError(_nothing(rollout), f"go back to an earlier version: {session.say(f'undo {name}')}")
+    _ask(session, rollout, Command.ABORT, "", "abort requested")
 
 
-def retry(name: Name, namespace: Namespace = DEFAULT_NAMESPACE) -> None:
+def retry(session: Session, name: Name) -> None:
     """Try a version again that was aborted."""
-    backend = connect()
-    rollout = find(backend, name, namespace)
+    rollout = session.find(name)
     if _current(rollout) and rollout.status.failed is None:
         raise CliError(f"no version of modelrollout/{name} was aborted: there is nothing to retry")
-    _ask(backend, rollout, Command.RETRY, "", "retry requested")
+    _ask(session, rollout, Command.RETRY, "", "retry requested")
 
 
 def undo(
+    session: Session,
     name: Name,
     to: Annotated[str, typer.Option("--to", help="The version to go back to; else the one before.")] = "",
-    namespace: Namespace = DEFAULT_NAMESPACE,
 ) -> None:
     """Go back to an earlier stable version."""
-    backend = connect()
-    rollout = find(backend, name, namespace)
+    rollout = session.find(name)
     former = [revision.id for revision in rollout.status.revisions[1:]]
     if to and not any(version.startswith(to) for version in former):
         known = f"; there are: {', '.join(former)}" if former else ", nor any other"
         raise CliError(f"modelrollout/{name} has no former stable version {to}{known}")
     if not to and not former and rollout.status.candidate is None:
         raise CliError(f"modelrollout/{name} has no former stable version to go back to")
-    _ask(backend, rollout, Command.UNDO, to, "undo requested")
+    _ask(session, rollout, Command.UNDO, to, "undo requested")
 
 
-def pause(name: Name, namespace: Namespace = DEFAULT_NAMESPACE) -> None:
+def pause(session: Session, name: Name) -> None:
     """Let the steps of a rollout wait.
 
     Checks that fail abort all the same.
     """
-    _set_paused(name, namespace, paused=True)
+    _set_paused(session, name, paused=True)
 
 
-def resume(name: Name, namespace: Namespace = DEFAULT_NAMESPACE) -> None:
+def resume(session: Session, name: Name) -> None:
     """Let the steps go on."""
-    _set_paused(name, namespace, paused=False)
+    _set_paused(session, name, paused=False)
 
 
-def delete(name: Name, namespace: Namespace = DEFAULT_NAMESPACE) -> None:
+def delete(session: Session, name: Name) -> None:
     """Remove a rollout.
 
     First its route goes, then its replicas finish what they have accepted, then it is forgotten.
     """
-    backend = connect()
-    key = find(backend, name, namespace).key
-    if not backend.delete(key):
-        raise unknown(backend, name, namespace)
+    if not session.backend.delete(RolloutKey(session.namespace, name)):
+        raise session.unknown(name)
     typer.echo(f"modelrollout/{name} deleted")
 
 
-def _set_paused(name: str, namespace: str, paused: bool) -> None:
-    backend = connect()
-    rollout = find(backend, name, namespace)
+def _set_paused(session: Session, name: str, paused: bool) -> None:
+    rollout = session.find(name)
     word = "paused" if paused else "resumed"
     if rollout.spec.paused == paused:
         raise CliError(f"modelrollout/{name} is {'already' if paused else 'not'} paused")
-    backend.set_paused(rollout.key, paused)
+    session.backend.set_paused(rollout.key, paused)
     typer.echo(f"modelrollout/{name} {word}")
-    tell_operator(backend)
+    session.tell_operator()
 
 
-def _ask(backend: Backend, rollout: ModelRollout, command: Command, value: str, done: str) -> None:
-    backend.annotate(rollout.key, {command.annotation: value})
+def _ask(session: Session, rollout: ModelRollout, command: Command, value: str, done: str) -> None:
+    session.backend.annotate(rollout.key, {command.annotation: value})
     typer.echo(f"modelrollout/{rollout.key.name}: {done}")
-    tell_operator(backend)
+    session.tell_operator()
 
 
 def _current(rollout: ModelRollout) -> bool:

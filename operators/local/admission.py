@@ -7,34 +7,15 @@ else.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from operators.api import RESOLVED_SHA256, InvalidManifest, ModelRollout, Problem, parse_manifest
 from operators.manifests import Document
+from operators.stored import Admitted
 from serving.artifacts import digest
 
 _URI = "spec.model.uri"
-
-
-@dataclass(frozen=True, slots=True)
-class Admitted:
-    """A manifest that may be stored.
-
-    `content` is the manifest with an absolute model URI, `rollout` what it means, `resolved` the annotations that
-    belong to its spec: what the model's URI stood for just now.
-    """
-
-    place: str
-    content: Mapping[str, object]
-    rollout: ModelRollout
-    resolved: Mapping[str, str]
-
-    @property
-    def spec(self) -> Mapping[str, object]:
-        """The spec as it was written, the model's URI made absolute."""
-        return _mapping(self.content["spec"])
 
 
 def admit(document: Document) -> Admitted:

@@ -11,13 +11,13 @@ import sqlite3
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
 from typing import Final
 
 from operators.api import RolloutKey
 from operators.plan import Event
 from operators.ports import StoreUnavailable
+from operators.stored import Applied, StoredEvent
 
 BUSY_SECONDS: Final = 5.0
 """How long a process waits for another one's transaction."""
@@ -46,14 +46,6 @@ SCHEMA: Final = len(_MIGRATIONS)
 """The version of the tables that this code reads and writes, kept in `PRAGMA user_version`."""
 
 
-class Applied(Enum):
-    """What an `apply` did, in kubectl's words."""
-
-    CREATED = "created"
-    CONFIGURED = "configured"
-    UNCHANGED = "unchanged"
-
-
 @dataclass(frozen=True, slots=True)
 class Row:
     """One rollout as it is stored. Times are seconds since the epoch; `version` changes with every write to the row."""
@@ -67,14 +59,6 @@ class Row:
     spec: Mapping[str, object]
     annotations: Mapping[str, str]
     status: Mapping[str, object] | None
-
-
-@dataclass(frozen=True, slots=True)
-class StoredEvent:
-    """An event, and when it was told (seconds since the epoch)."""
-
-    at: float
-    event: Event
 
 
 class Database:

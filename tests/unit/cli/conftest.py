@@ -14,6 +14,7 @@ from operators.local.home import Home
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     monkeypatch.setenv("TIDEGATE_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("TIDEGATE_CONTEXT", raising=False)
     return Home(tmp_path / "home")
 
 

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +15,7 @@ import yaml
 from cli_kit import IRIS, fails, live, remember, rolling, stored, tidegate, works
 from rich.console import Console
 
+from operators.api import ModelRollout
 from operators.cli.live import forest
 from operators.cli.local import LocalBackend
 from operators.local.database import Database
@@ -63,6 +64,20 @@ def test_get_of_nothing_says_how_to_begin(home: Home) -> None:
     result = tidegate("get")
     assert (result.exit_code, result.stdout) == (0, "")
     assert result.stderr == "no rollouts; make one: tidegate apply -f FILE\n"
+
+
+def test_get_shows_another_namespace_or_all(home: Home, folder: Path) -> None:
+    works("apply", "-f", folder / "iris.yaml")
+    works("apply", "-f", folder / "digits.yaml", "-n", "research")
+    assert [line.split()[0] for line in works("get").splitlines()] == ["NAME", "iris"]
+    assert [line.split()[0] for line in works("get", "-n", "research").splitlines()] == ["NAME", "digits"]
+    assert [line.split()[:2] for line in works("get", "-A").splitlines()] == [
+        ["NAMESPACE", "NAME"],
+        ["default", "iris"],
+        ["research", "digits"],
+    ]
+    assert tidegate("get", "iris", "-A").exit_code == 2
+    assert fails("describe", "iris", "-n", "research") == "error: there is no modelrollout/iris; there are: digits\n"
 
 
 def test_get_watch_prints_a_line_for_every_change(home: Home, folder: Path) -> None:
@@ -135,16 +150,20 @@ def test_status_waits_until_the_operator_says_healthy(
     home: Home, folder: Path, operator: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rolling(home, folder)
-    changes = LocalBackend.changes
+    follow = LocalBackend.follow
 
-    def meanwhile(self: LocalBackend, seconds: float) -> Iterator[bool]:
-        for number, changed in enumerate(changes(self, 0.01)):
-            if number == 2:
+    def meanwhile(
+        self: LocalBackend, namespace: str | None, name: str | None, seconds: float
+    ) -> Iterator[Sequence[ModelRollout]]:
+        for number, found in enumerate(follow(self, namespace, name, seconds)):
+            if number == 0:
                 remember(home, replace(stored(home).status, phase=Phase.HEALTHY, message="all is well"))
-            yield changed
+            yield found
 
-    monkeypatch.setattr(LocalBackend, "changes", meanwhile)
-    assert works("status", "iris") == "modelrollout/iris is healthy: all is well\n"
+    monkeypatch.setattr(LocalBackend, "follow", meanwhile)
+    first, second = works("status", "iris", "-w").splitlines()
+    assert first.startswith("modelrollout/iris is Progressing: ")
+    assert second == "modelrollout/iris is healthy: all is well"
 
 
 def test_status_without_anything_running_says_so(home: Home, folder: Path) -> None:
