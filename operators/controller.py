@@ -20,19 +20,19 @@ without the endpoints, or a configuration without the applications, would take a
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
 from operators.api import ModelRollout, RolloutKey, target_of
 from operators.fleet import compose, conflicts
 from operators.observe import Observed, RouteObservation
 from operators.plan import Event, Plan
-from operators.ports import Clock, PortUnavailable, RolloutStore, RouterPort, ServePort
+from operators.ports import Clock, Observer, PortUnavailable, RolloutStore, RouterPort, ServePort, StoreRefused
 from operators.reconcile import reconcile
 from operators.serveloop import ServeLoop
 from operators.status import RolloutStatus
 from operators.traffic import Windows
-from router.ir import Route, RouteKey
+from router.ir import Backend, Endpoint, Route, RouteKey
 from serving.spec import TargetKey, TargetState
 
 SETTLE_SECONDS: Final = 0.01
@@ -98,9 +98,12 @@ class Controller:
         router: RouterPort,
         clock: Clock,
         reconcile: Callable[[ModelRollout, Observed], Plan] = reconcile,
+        *,
+        observer: Observer | None = None,
     ) -> None:
         """Wire the four ports; nothing is touched before `run`."""
         self._reconcile = reconcile
+        self._observer = observer or _Nobody()
         self._store = store
         self._router = router
         self._clock = clock
@@ -171,8 +174,10 @@ class Controller:
             return
         dirty = [self._entries[key] for key in sorted(self._dirty & self._entries.keys())]
         self._dirty.clear()
+        self._observer.queued(len(dirty))
         await self._read_traffic(dirty)
         await self._decide(dirty)
+        self._observer.queued(len(self._dirty))
         if self._serve.seen:
             await self._act()
 
@@ -197,7 +202,7 @@ class Controller:
 
     def _take(self, key: RolloutKey, rollout: ModelRollout) -> None:
         entry = self._entries.get(key)
-        if entry is None or entry.rollout.metadata.uid != rollout.metadata.uid:
+        if entry is None or (entry.rollout.metadata.uid, entry.rollout.held) != (rollout.metadata.uid, rollout.held):
             if entry is not None:
                 self._drop(key)
             self._entries[key] = _Entry(rollout)
@@ -212,6 +217,7 @@ class Controller:
     def _drop(self, key: RolloutKey) -> None:
         _cancel(self._entries.pop(key).timer)
         self._windows.forget(_route_key(key))
+        self._observer.dropped(key)
 
     async def _read_traffic(self, entries: Sequence[_Entry]) -> None:
         """Read the routers' counters once, for the rollouts whose interval has passed."""
@@ -232,15 +238,20 @@ class Controller:
         published = self._router.published()
         now = self._clock.now()
         for entry in entries:
-            try:
-                plan = self._reconcile(entry.rollout, self._observed(entry, serve, published, now))
-            except Exception as error:  # noqa: BLE001 - a defect in one rollout must not stop the others
-                await self._undecided(entry, error)
+            began, before, route = _monotonic(), entry.rollout, published.get(_route_key(entry.rollout.key))
+            plan = None
+            if before.held and before.metadata.deletion_timestamp is None:
+                entry.plan = plan = _as_it_is(before, route, serve)
             else:
-                entry.failures = 0
-                await self._adopt(entry, plan)
+                try:
+                    plan = self._reconcile(before, self._observed(entry, serve, published, now))
+                except Exception as error:  # noqa: BLE001 - a defect in one rollout must not stop the others
+                    await self._undecided(entry, error)
+                else:
+                    await self._adopt(entry, plan)
+            self._observer.decided(before, plan if entry.plan is plan else None, _monotonic() - began)
             if entry.plan is None:  # just started, and no decision yet: what the status names goes on running
-                entry.plan = _as_it_is(entry.rollout, published.get(_route_key(entry.rollout.key)))
+                entry.plan = _as_it_is(entry.rollout, route, serve)
 
     def _observed(
         self,
@@ -269,12 +280,15 @@ class Controller:
                 return
             try:
                 await self._store.put_status(key, plan.status, plan.consumed)
+            except StoreRefused as error:
+                await self._undecided(entry, error)
+                return
             except PortUnavailable as error:
                 self._requeue(entry, self._store_outage.failed(error))
                 return
             self._store_outage.over()
             entry.rollout = entry.rollout.with_status(plan.status).without_commands(plan.consumed)
-        entry.plan = plan
+        entry.plan, entry.failures = plan, 0
         if plan.status.evidence_since != before.evidence_since:
             entry.read_due = 0.0
         if not _judged(entry.rollout):
@@ -317,6 +331,9 @@ class Controller:
         for key in [key for key, entry in self._entries.items() if entry.plan is not None and entry.plan.finished]:
             try:
                 await self._store.forget(key)
+            except StoreRefused as error:
+                log.warning("%s cannot be let go: %s; trying again", key, error)
+                self._requeue(self._entries[key], RETRY_LIMIT)
             except PortUnavailable as error:
                 self._requeue(self._entries[key], self._store_outage.failed(error))
             else:
@@ -342,13 +359,41 @@ class Controller:
         return asyncio.get_running_loop().call_later(seconds, action)
 
 
-def _as_it_is(rollout: ModelRollout, route: Route | None) -> Plan:
-    """The plan that changes nothing: all versions that the status names, and the route that is there."""
+class _Nobody:
+    """An observer that looks away."""
+
+    def queued(self, depth: int) -> None:
+        """Nothing."""
+
+    def decided(self, rollout: ModelRollout, plan: Plan | None, seconds: float) -> None:
+        """Nothing."""
+
+    def dropped(self, key: RolloutKey) -> None:
+        """Nothing."""
+
+
+def _as_it_is(
+    rollout: ModelRollout, route: Route | None, serve: Mapping[RolloutKey, Mapping[str, TargetState]] | None
+) -> Plan:
+    """The plan that changes nothing: all versions that the status names, and the route that is there.
+
+    Only replicas that were replaced are followed to where they are now.
+    """
     status = rollout.status
     held = [status.stable] if status.stable else []
     held += [beside.revision for beside in (status.candidate, *status.retiring) if beside is not None]
     revisions = {revision.id: revision for revision in held}
+    if route is not None and serve is not None:
+        states = serve.get(rollout.key, {})
+        route = replace(route, backends=tuple(_followed(one, states.get(one.version)) for one in route.backends))
     return Plan(tuple(target_of(revision, rollout) for revision in revisions.values()), route, status)
+
+
+def _followed(backend: Backend, state: TargetState | None) -> Backend:
+    """The backend with the replicas that it has now; with those that it had, if it has none."""
+    if state is None or not state.replicas:
+        return backend
+    return replace(backend, endpoints=tuple(sorted(Endpoint(one.host, one.port) for one in state.replicas)))
 
 
 def _by_rollout(state: Mapping[TargetKey, TargetState] | None) -> Mapping[RolloutKey, Mapping[str, TargetState]] | None:

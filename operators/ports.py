@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Protocol
 
 from operators.api import ModelRollout, RolloutKey
-from operators.plan import Command, Event
+from operators.plan import Command, Event, Plan
 from operators.status import RolloutStatus
 from router.ir import BackendKey, Route, RouteKey, RouteStatus, TrafficCounters
 from serving.spec import ServeTarget, TargetKey, TargetState
@@ -72,6 +72,19 @@ class RouterPort(Protocol):
         """Keys whose status changed, as it happens; None when any may have."""
 
 
+class Observer(Protocol):
+    """Whoever measures the controller. It is told, and must not hold the controller up."""
+
+    def queued(self, depth: int) -> None:
+        """So many rollouts wait for a decision."""
+
+    def decided(self, rollout: ModelRollout, plan: Plan | None, seconds: float) -> None:
+        """A decision about the rollout as it was before took so long; no plan: it failed or could not be stored."""
+
+    def dropped(self, key: RolloutKey) -> None:
+        """A rollout is gone."""
+
+
 class PortUnavailable(Exception):
     """Something outside could not be reached; the rollouts freeze and go on when it is back."""
 
@@ -82,3 +95,7 @@ class ServeUnavailable(PortUnavailable):
 
 class StoreUnavailable(PortUnavailable):
     """The store of rollouts did not answer or refused."""
+
+
+class StoreRefused(StoreUnavailable):
+    """The store answered, and refused what was asked of it for one rollout. The others are not concerned."""

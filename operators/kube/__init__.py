@@ -1,0 +1,1 @@
+"""The operator on Kubernetes: the controller's four ports over the API server and the router pods."""

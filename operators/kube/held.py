@@ -1,0 +1,87 @@
+"""Rollouts whose manifest makes no sense: they are held as they are, and their status says so.
+
+The API server refuses most of what is wrong with a manifest. What it lets through (a rule that CEL cannot express, a
+field of a newer release after this one was put back) must not take away what is serving.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from operators.api import InvalidManifest, ModelRollout, RolloutSpec, status_from_json
+from operators.api.fields import format_time
+from operators.api.types import Metadata, Model, Serving, Traffic
+from operators.kube.client import Object
+from operators.status import Phase, RolloutStatus
+
+M = TypeVar("M", bound=BaseModel)
+
+_METADATA = {str(field.alias) for field in Metadata.model_fields.values()}
+
+
+def stand_in(document: Object) -> ModelRollout | None:
+    """The rollout's name, status, replicas and hosts, as far as they can be read. None without a usable name."""
+    metadata = {name: value for name, value in document["metadata"].items() if name in _METADATA}
+    try:
+        read = Metadata.model_validate_json(json.dumps(metadata))
+    except ValidationError:
+        return None
+    spec = _mapping(document.get("spec"))
+    return ModelRollout(
+        metadata=read,
+        spec=RolloutSpec(
+            model=Model(uri="file:///unknown", runtime="sklearn"),  # nobody starts it
+            serving=_only(Serving(), "replicas", spec.get("serving")),
+            traffic=_only(Traffic(), "hosts", spec.get("traffic")),
+        ),
+        status=_status(document.get("status")),
+        held=True,
+    )
+
+
+def refused_status(metadata: Object, status: Object, error: InvalidManifest, now: float) -> Object | None:
+    """The status with what is wrong in it; None when it says so already."""
+    wrong = f"the manifest makes no sense: {'; '.join(map(str, error.problems))}"
+    found = status.get("conditions")
+    kept = [one for one in found if isinstance(one, Mapping)] if isinstance(found, Sequence) else []
+    before = {str(one.get("type")): one for one in kept}
+    conditions = {
+        kind: _condition(kind, value, wrong, now, before.get(kind))
+        for kind, value in (("Accepted", "False"), ("Ready", "False"), ("Reconciling", "False"), ("Stalled", "True"))
+    }
+    told = {
+        "observedGeneration": metadata["generation"],
+        "phase": (Phase.DEGRADED if "stable" in status else Phase.PENDING).value,
+        "message": f"{wrong}; what runs stays as it is",
+        "conditions": [*conditions.values(), *(one for one in kept if one.get("type") not in conditions)],
+    }
+    return None if status | told == status else status | told
+
+
+def _condition(kind: str, status: str, message: str, now: float, before: Mapping[str, Any] | None) -> Object:
+    since = before["lastTransitionTime"] if before is not None and before.get("status") == status else format_time(now)
+    return {"type": kind, "status": status, "reason": "Invalid", "message": message, "lastTransitionTime": since}
+
+
+def _status(content: object) -> RolloutStatus:
+    try:
+        return status_from_json(_mapping(content))
+    except (ValueError, TypeError, KeyError):
+        return RolloutStatus()
+
+
+def _only(default: M, name: str, block: object) -> M:
+    """The block with this one field of the manifest's, if that makes sense."""
+    given = _mapping(block)
+    if name not in given:
+        return default
+    try:
+        return type(default).model_validate_json(json.dumps({name: given[name]}))
+    except ValidationError:
+        return default
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
