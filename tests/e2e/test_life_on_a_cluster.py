@@ -1,0 +1,230 @@
+"""A rollout's life on a real cluster, in the order in which a user meets it; steady load runs through every change."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from sklearn.datasets import load_iris
+
+from benchmarks.client import Load, cycle_rows, steady
+from tests.e2e.cluster import RELEASE, Cluster, answers
+
+ROWS = load_iris(return_X_y=True)[0]
+ERRORS = {"name": "errors", "metric": "error-rate", "versus": "stable", "margin": 0.05}
+KILL_A_REPLICA = """
+import os, pathlib, signal, sys
+for entry in pathlib.Path("/proc").iterdir():
+    if entry.name.isdigit():
+        try:
+            title = (entry / "cmdline").read_bytes().decode()
+        except OSError:
+            continue
+        if "ServeReplica" in title and sys.argv[1] in title:
+            os.kill(int(entry.name), signal.SIGKILL)
+            print(entry.name)
+            break
+"""
+
+
+def healthy(status: dict[str, Any]) -> bool:
+    return status.get("phase") == "Healthy"
+
+
+def healthy_with_another_than(version: str) -> Callable[[dict[str, Any]], bool]:
+    return lambda status: healthy(status) and status["stable"]["id"] != version
+
+
+def paused_at(weight: int) -> Callable[[dict[str, Any]], bool]:
+    return lambda status: status.get("weight") == weight and status.get("phase") == "Paused"
+
+
+@asynccontextmanager
+async def load_on(cluster: Cluster, name: str) -> AsyncIterator[Load]:
+    """Steady load through the ingress; every request that was begun must have been answered 200."""
+    payloads = cycle_rows(f"/v2/models/{name}/infer", ROWS)
+    async with steady(cluster.ingress_port, payloads, connections=8, pace=0.02) as load:
+        yield load
+    assert load.tally.sent > 50
+    assert load.tally.failed == 0, load.tally.failures
+
+
+async def aside(function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+    """Call something that waits, without stopping the load."""
+    return await asyncio.to_thread(function, *arguments, **named)
+
+
+async def first_version(cluster: Cluster, name: str, **spec: object) -> str:
+    """Apply version 1 and wait until it answers; its id."""
+    cluster.apply(cluster.rollout(name, "iris-1", **spec))
+    status = cluster.until(name, healthy)
+    await answers(cluster, name, 30)
+    return str(status["stable"]["id"])
+
+
+async def test_from_helm_install_to_the_first_prediction_takes_less_than_four_minutes(cluster: Cluster) -> None:
+    cluster.apply(cluster.rollout("iris", "iris-1"))
+    await answers(cluster, "iris", 240)
+    seconds = time.monotonic() - cluster.clock["installed"]
+    print(f"from helm install to the first prediction: {seconds:.0f} s")
+    assert seconds < 240
+
+
+def test_helm_test_makes_a_prediction(cluster: Cluster) -> None:
+    for component, replicas in (("operator", 2), ("router", 2)):
+        cluster.kubectl("rollout", "status", f"deployment/{RELEASE}-{component}", "--timeout=120s")
+        assert len(cluster.pods(component)) == replicas
+    said = cluster.helm("test", RELEASE, "--logs")
+    assert "Succeeded" in said
+
+
+def test_kubectl_wait_and_get_say_where_a_rollout_stands(cluster: Cluster) -> None:
+    cluster.kubectl("wait", "--for=condition=Ready", "modelrollout/iris", "--timeout=60s")
+    listed = cluster.kubectl("get", "mr")
+    assert listed.splitlines()[0].split() == [
+        "NAME",
+        "PHASE",
+        "STEP",
+        "WEIGHT",
+        "STABLE",
+        "CANDIDATE",
+        "VERDICT",
+        "AGE",
+    ]
+    assert "Healthy" in listed
+    assert "iris" in cluster.kubectl("get", "modelroutes")
+
+
+async def test_a_new_version_gets_traffic_within_45_seconds_and_is_promoted_without_a_lost_request(
+    cluster: Cluster,
+) -> None:
+    stable = await first_version(cluster, "walks")
+    steps = [{"setWeight": 5}, {"pause": {"duration": "3s"}}, {"setWeight": 50}, {"pause": {}}]
+    async with load_on(cluster, "walks") as load:
+        applied = time.monotonic()
+        manifest = cluster.rollout("walks", "iris-2", strategy={"canary": {"steps": steps}}, scaleDownDelaySeconds=2)
+        await aside(cluster.apply, manifest)
+        while set(load.tally.versions) == {stable}:
+            await asyncio.sleep(0.05)
+            assert time.monotonic() - applied < 45, await aside(cluster.story)
+        print(f"from kubectl apply to the candidate's first request: {time.monotonic() - applied:.1f} s")
+        await aside(cluster.until, "walks", paused_at(50))
+        load.tally.versions.clear()
+        await asyncio.sleep(5)
+        counts = dict(load.tally.versions)
+        share = 1 - counts[stable] / sum(counts.values())
+        assert 0.4 < share < 0.6, counts
+        await aside(cluster.kubectl, "annotate", "mr/walks", "tidegate.dev/promote=step")
+        status = await aside(cluster.until, "walks", healthy_with_another_than(stable))
+        await aside(cluster.until, "walks", lambda status: not status.get("retiring"))
+        load.tally.versions.clear()
+        await asyncio.sleep(1)
+        assert set(load.tally.versions) == {status["stable"]["id"]}
+    assert "tidegate.dev/promote" not in cluster.get("mr", "walks")["metadata"].get("annotations", {})
+    cluster.kubectl("delete", "mr", "walks", "--timeout=120s")
+
+
+async def test_a_bad_version_is_taken_back_by_itself_before_a_user_sees_it(cluster: Cluster) -> None:
+    stable = await first_version(cluster, "fails")
+    strategy = {"canary": {"steps": [{"setShadow": 100}, {"pause": {}}, {"setWeight": 50}]}}
+    async with load_on(cluster, "fails") as load:
+        analysis = {"interval": "1s", "checks": [ERRORS]}
+        await aside(cluster.apply, cluster.rollout("fails", "iris-3", strategy=strategy, analysis=analysis))
+        status = await aside(cluster.until, "fails", lambda status: status.get("phase") == "Degraded")
+    assert set(load.tally.versions) == {stable}
+    assert "errors" in status["message"]
+    assert "Aborted" in cluster.kubectl("get", "events", "--field-selector", "involvedObject.name=fails")
+    cluster.kubectl("delete", "mr", "fails", "--timeout=120s")
+
+
+async def test_killed_operators_routers_and_replicas_cost_no_request(cluster: Cluster) -> None:
+    stable = await first_version(cluster, "survives", serving={"replicas": 2})
+    cluster.until("survives", lambda status: status.get("stableReady") == 2)
+    strategy = {"canary": {"steps": [{"setWeight": 50}, {"pause": {}}]}}
+    async with load_on(cluster, "survives") as load:
+        manifest = cluster.rollout("survives", "iris-2", serving={"replicas": 2}, strategy=strategy)
+        await aside(cluster.apply, manifest)
+        await aside(cluster.until, "survives", paused_at(50))
+        for pod in await aside(cluster.pods, "operator"):
+            await aside(kill, cluster, pod)
+        await aside(kill_a_replica, cluster, "survives")
+        router = (await aside(cluster.pods, "router"))[0]
+        await aside(cluster.kubectl, "delete", "pod", router["metadata"]["name"], "--timeout=120s")
+        await aside(cluster.kubectl, "rollout", "status", f"deployment/{RELEASE}-router", "--timeout=120s")
+        await aside(cluster.until, "survives", lambda status: status.get("stableReady") == 2)
+        await aside(cluster.kubectl, "annotate", "mr/survives", "tidegate.dev/promote=full")
+        await aside(cluster.until, "survives", healthy_with_another_than(stable), 120)
+    assert load.tally.sent > 1000
+    cluster.kubectl("delete", "mr", "survives", "--timeout=120s")
+
+
+def kill(cluster: Cluster, pod: dict[str, Any]) -> None:
+    """Take a pod away at once, without a word to it."""
+    cluster.kubectl("delete", "pod", pod["metadata"]["name"], "--grace-period=0", "--force")
+
+
+def kill_a_replica(cluster: Cluster, name: str) -> None:
+    """SIGKILL one replica's process, wherever it runs."""
+    for pod in [*cluster.pods("ray-worker"), *cluster.pods("ray-head")]:
+        if cluster.kubectl("exec", pod["metadata"]["name"], "--", "python", "-c", KILL_A_REPLICA, name).strip():
+            return
+    raise AssertionError(f"no replica of {name} was found")
+
+
+async def test_restarting_all_routers_one_by_one_loses_no_request(cluster: Cluster) -> None:
+    async with load_on(cluster, "iris"):
+        await aside(cluster.kubectl, "rollout", "restart", f"deployment/{RELEASE}-router")
+        await aside(cluster.kubectl, "rollout", "status", f"deployment/{RELEASE}-router", "--timeout=180s", seconds=200)
+
+
+async def test_an_upgrade_and_its_rollback_lose_no_request_and_no_rollout(cluster: Cluster) -> None:
+    before = cluster.get("mr", "iris")
+    token = cluster.get("secret", "tidegate-ray-token")["data"]
+    async with load_on(cluster, "iris"):
+        for change in (
+            ["upgrade", RELEASE, "charts/tidegate", "--reuse-values", "--set", "router.podAnnotations.round=two"],
+            ["rollback", RELEASE],
+        ):
+            await aside(cluster.helm, *change, "--wait", "--timeout", "5m")
+            await aside(cluster.kubectl, "rollout", "status", f"deployment/{RELEASE}-router", "--timeout=180s")
+    after = cluster.get("mr", "iris")
+    assert after["metadata"]["uid"] == before["metadata"]["uid"]
+    assert after["status"]["stable"] == before["status"]["stable"]
+    assert cluster.get("secret", "tidegate-ray-token")["data"] == token
+
+
+def test_the_parts_may_do_what_they_need_and_nothing_else(cluster: Cluster) -> None:
+    def may(account: str, *what: str) -> bool:
+        user = f"--as=system:serviceaccount:{cluster.namespace}:{RELEASE}-{account}"
+        return cluster.kubectl("auth", "can-i", *what, user, check=False).strip().endswith("yes")
+
+    assert may("operator", "patch", "modelrollouts", "--subresource=status")
+    assert may("operator", "create", "modelroutes")
+    assert may("router", "patch", "modelroutes", "--subresource=status")
+    for account in ("operator", "router", "ray"):
+        assert not may(account, "get", "secrets")
+        assert not may(account, "create", "pods")
+        assert not may(account, "get", "nodes")
+        assert not may(account, "delete", "modelrollouts")
+    assert not may("router", "patch", "modelroutes")
+    assert not may("router", "get", "modelrollouts")
+    assert not may("ray", "get", "modelroutes")
+
+
+def test_a_deleted_rollout_and_a_deleted_namespace_leave_nothing_behind(cluster: Cluster) -> None:
+    cluster.kubectl("delete", "mr", "--all", "--timeout=120s")
+    assert cluster.get("modelroutes")["items"] == []
+
+
+def test_uninstalling_leaves_the_definitions_and_nothing_that_hangs(cluster: Cluster) -> None:
+    cluster.apply(cluster.rollout("stays", "iris-1"))
+    cluster.until("stays", healthy)
+    cluster.helm("uninstall", RELEASE, "--wait")
+    ours = ["-l", "app.kubernetes.io/name=tidegate"]
+    cluster.kubectl("wait", "--for=delete", "pods", *ours, "--timeout=120s")
+    kinds = "deployments,statefulsets,services,configmaps,secrets,serviceaccounts,roles,rolebindings,leases,ingresses"
+    assert cluster.get(kinds, *ours)["items"] == []
+    assert "modelrollouts.tidegate.dev" in cluster.kubectl("get", "crd", "-o", "name")
+    assert "stays" in cluster.kubectl("get", "mr", "-o", "name")
+    cluster.kubectl("delete", "mr", "stays", "--timeout=60s")
