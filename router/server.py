@@ -22,11 +22,13 @@ _log = logging.getLogger(__name__)
 
 REASON_CHARACTERS = 1_000
 
-_OPTIONS = (
+OPTIONS = (
     ("grpc.so_reuseport", 0),
     # Envoy notices a dead server through these pings' answers, the server a dead Envoy.
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
+    # Envoy's pings are welcome: gRPC's own limit, one in five minutes, would end the stream after a few of them.
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
 )
@@ -98,7 +100,7 @@ class AdsServer(ads_pb2_grpc.AggregatedDiscoveryServiceServicer):  # type: ignor
     async def start(self) -> None:
         """Listen. A socket that an earlier process left behind is replaced. Raises `OSError`."""
         self._socket.unlink(missing_ok=True)
-        self._server = grpc.aio.server(options=_OPTIONS)
+        self._server = grpc.aio.server(options=OPTIONS)
         ads_pb2_grpc.add_AggregatedDiscoveryServiceServicer_to_server(self, self._server)
         try:
             self._server.add_insecure_port(f"unix:{self._socket}")

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from serving.details import Json, ReplicaTarget, ServeDetails
 from serving.discovery import ServerAnswer
+from serving.reason import reason_in
 
 _APPLICATIONS: Final = "/api/serve/applications/"
 _GET_SECONDS: Final = 5.0
@@ -46,10 +47,9 @@ class ServeClient:
     """
 
     def __init__(self, url: str, token: str | None = None) -> None:
-        headers = {"authorization": f"Bearer {token}"} if token else {}
         self._url = url.rstrip("/")
         # Neither a proxy nor credentials of the environment have a place between the control plane and Ray.
-        self._rest = httpx.AsyncClient(base_url=self._url, headers=headers, trust_env=False)
+        self._rest = httpx.AsyncClient(base_url=self._url, headers=_authorization(token), trust_env=False)
         self._replicas = httpx.AsyncClient(
             timeout=_ASK_SECONDS, trust_env=False, limits=httpx.Limits(max_keepalive_connections=0)
         )
@@ -66,6 +66,11 @@ class ServeClient:
         """Close the connections."""
         await self._rest.aclose()
         await self._replicas.aclose()
+
+    def authorize(self, token: str | None) -> None:
+        """Use another token from here on."""
+        self._rest.headers.pop("authorization", None)
+        self._rest.headers.update(_authorization(token))
 
     async def details(self) -> ServeDetails:
         """Everything that runs on Ray Serve."""
@@ -107,6 +112,11 @@ class ServeClient:
                 "the operator needs the token that the cluster was started with"
             )
         if answer.status_code != 200:
-            text = answer.text.strip()[:500] or http.HTTPStatus(answer.status_code).phrase
+            text = answer.text.strip() or http.HTTPStatus(answer.status_code).phrase
+            text = reason_in(text) if text.startswith("Traceback") else text[:500]
             raise ServeRefused(f"Ray Serve at {self._url} answered {answer.status_code}: {text}")
         return answer
+
+
+def _authorization(token: str | None) -> dict[str, str]:
+    return {"authorization": f"Bearer {token}"} if token else {}

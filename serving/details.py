@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from serving.reason import reason_in
+from serving.reason import reason_in, slow_start
 
 Json = dict[str, Any]
 
@@ -44,7 +44,7 @@ class _Deployment(BaseModel):
     @property
     def scaling(self) -> bool:
         """Whether its message is no complaint but the numbers it goes from and to."""
-        return self.status in ("UPSCALING", "DOWNSCALING")
+        return self.status in ("UPSCALING", "DOWNSCALING") and slow_start(self.message) is None
 
 
 class Application(BaseModel):

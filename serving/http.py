@@ -6,7 +6,6 @@ Envoy, in front of every replica, does.
 
 import asyncio
 import logging
-import re
 from collections import deque
 from collections.abc import Callable
 from http import HTTPStatus
@@ -20,8 +19,6 @@ from serving.errors import RequestError
 from serving.limits import Limits, body_too_large, internal_error, no_upgrade
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-
-_REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 
 _MAX_MESSAGE = 2_000
 """Characters of an error's message that are sent."""
@@ -66,7 +63,7 @@ class Exchange:
     def fail(self, error: RequestError) -> None:
         """Send an error in the form that all errors have."""
         message = str(error)[:_MAX_MESSAGE].encode(errors="replace").decode()
-        body = {"error": message, "code": error.code, "request_id": self.request_id.decode()}
+        body = {"error": message, "code": error.code, "request_id": _text(self.request_id)}
         self.answer(error.status, orjson.dumps(body), error.headers)
 
 
@@ -244,8 +241,7 @@ class Connection(asyncio.Protocol):
             return
         name = name.lower()
         if name == b"x-request-id":
-            if _REQUEST_ID.fullmatch(value):
-                self._request_id = value
+            self._request_id = value  # whatever it is: Envoy keeps it too, and both must say the same
         elif name == b"content-length":
             self._length = int(value)
         elif name == b"expect":
@@ -404,6 +400,14 @@ class Connection(asyncio.Protocol):
 
 class _Closed(Exception):
     """Ends the parsing of what follows the last request of a connection."""
+
+
+def _text(request_id: bytes) -> str:
+    """A request id in JSON, as Envoy writes one: what is no UTF-8 byte by byte."""
+    try:
+        return request_id.decode()
+    except UnicodeDecodeError:
+        return request_id.decode("latin-1")
 
 
 def _cause(error: httptools.HttpParserCallbackError) -> RequestError:

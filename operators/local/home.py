@@ -35,7 +35,7 @@ class Home:
 
     @property
     def stack_file(self) -> Path:
-        """What runs just now (process ids, addresses), as JSON; absent when nothing does."""
+        """The process that runs the stack and its port, as JSON; locked by that process while it lives."""
         return self.root / "run" / "stack.json"
 
     @property

@@ -1,8 +1,11 @@
 """What must be true of a machine before anything is started on it. Each failure is a sentence with a way out."""
 
+import fcntl
 import json
 import os
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from operators.local.home import Home
@@ -43,15 +46,35 @@ def require_port(port: int) -> None:
             ) from error
 
 
-def require_alone(home: Home) -> None:
-    """Raise `CannotStart` when a stack already runs on this state folder."""
+@contextmanager
+def alone(home: Home, port: int) -> Iterator[None]:
+    """Keep every other stack off the state folder during the block. Raises `CannotStart` when one is there already.
+
+    The lock goes with the process, however it ends: the kernel takes it back, and no child inherits it.
+    """
     try:
-        pid = int(json.loads(home.stack_file.read_text())["pid"])
-        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+        home.stack_file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        file = home.stack_file.open("a+")
+    except OSError as error:
+        raise CannotStart(f"{home.stack_file} cannot be used ({error.strerror}): remove it") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise CannotStart(
+                f"Tidegate already runs on {home.root}{_process_in(home.stack_file)}: "
+                "stop it with Ctrl-C where it runs, or set TIDEGATE_HOME to another folder"
+            ) from error
+        file.truncate(0)
+        json.dump({"pid": os.getpid(), "port": port}, file)
+        file.flush()
+        yield
+        file.truncate(0)
+
+
+def _process_in(stack_file: Path) -> str:
+    """The process that a stack file names, in brackets; nothing while its owner has not written it yet."""
+    try:
+        return f" (process {int(json.loads(stack_file.read_text())['pid'])})"
     except (OSError, ValueError, KeyError, TypeError):
-        return
-    if pid != os.getpid() and b"tidegate" in command:
-        raise CannotStart(
-            f"Tidegate already runs on {home.root} (process {pid}): stop it with Ctrl-C where it runs, "
-            "or set TIDEGATE_HOME to another folder"
-        )
+        return ""

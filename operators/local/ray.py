@@ -26,7 +26,9 @@ LOGICAL_CPUS: Final = 64
 """What Ray may hand out: versions at rest cost no time, so a laptop may hold far more of them than it has cores."""
 OBJECT_STORE_BYTES: Final = 80 << 20
 """Ray's smallest store: requests do not pass through it."""
-START_SECONDS: Final = 90.0
+SLOW_START_SECONDS: Final = 10
+START_SECONDS: Final = 180.0
+POLL_SECONDS: Final = 0.05
 STOP_SECONDS: Final = 10.0
 _LONGEST_TEMP_DIR: Final = 40
 """Ray appends up to 66 characters for its sockets, and a Unix socket's path ends at 107."""
@@ -101,21 +103,19 @@ class LocalRay:
             for pid in pids:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(POLL_SECONDS)
         await process.wait()
         shutil.rmtree(self._temp, ignore_errors=True)
         self._process = None
 
     async def _until_ready(self, address: RayAddress, proxy_port: int) -> None:
         """Return when Ray Serve runs. Raises `CannotStart` when the head dies before, or takes too long."""
-        ready = asyncio.ensure_future(_start_serve(address, proxy_port))
+        ready = asyncio.ensure_future(start_serve(address, proxy_port))
         dead = asyncio.ensure_future(self.wait())
         try:
-            done, _ = await asyncio.wait((ready, dead), timeout=START_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait((ready, dead), return_when=asyncio.FIRST_COMPLETED)
             if dead in done:
                 raise CannotStart(dead.result())
-            if not done:
-                raise CannotStart(f"Ray was not ready within {START_SECONDS:g} seconds; its log is {self._log}")
             ready.result()
         finally:
             ready.cancel()
@@ -186,6 +186,9 @@ class LocalRay:
             "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": first,
             "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": first + 1_000,
             "RAY_SERVE_THROUGHPUT_OPTIMIZED": 1,
+            # When Ray begins to say what a replica that does not start waits for, and how often it says so.
+            "RAY_SERVE_SLOW_STARTUP_WARNING_S": SLOW_START_SECONDS,
+            "RAY_SERVE_SLOW_STARTUP_WARNING_PERIOD_S": SLOW_START_SECONDS,
             # It would also keep a thousand log lines in memory, which die with a replica: those are the ones wanted.
             "RAY_SERVE_REQUEST_PATH_LOG_BUFFER_SIZE": 1,
             ARTIFACTS_VARIABLE: self._home.artifacts,
@@ -194,19 +197,27 @@ class LocalRay:
         return kept | {name: str(value) for name, value in ours.items()}
 
 
-async def _start_serve(address: RayAddress, proxy_port: int) -> None:
-    """Wait for the dashboard, then have it start Ray Serve, whose proxy nobody uses, on a free port."""
-    async with ServeClient(address.url, address.token) as client:
-        while True:
-            try:
-                await client.details()
-                break
-            except (ServeUnreachable, ServeRefused):
-                await asyncio.sleep(0.05)
-        try:
-            await client.put(start_options(LOOPBACK, proxy_port) | {"applications": []})
-        except ServeApiError as error:
-            raise CannotStart(f"Ray Serve could not be started: {error}") from error
+async def start_serve(address: RayAddress, proxy_port: int, seconds: float = START_SECONDS) -> None:
+    """Wait for the dashboard, then have it start Ray Serve, whose proxy nobody uses, on a free port.
+
+    Raises `CannotStart` when that does not succeed in time. On a busy machine Ray may lose its own patience with a part
+    of itself that comes up slowly, and answer with an error; asked again, it goes on from there.
+    """
+    said = ""
+    try:
+        async with asyncio.timeout(seconds), ServeClient(address.url, address.token) as client:
+            while True:
+                try:
+                    await client.details()
+                    await client.put(start_options(LOOPBACK, proxy_port) | {"applications": []})
+                    return
+                except (ServeUnreachable, ServeRefused) as error:
+                    said = f": {error}"
+                    await asyncio.sleep(POLL_SECONDS)
+    except TimeoutError as error:
+        raise CannotStart(f"Ray was not ready within {seconds:g} seconds{said}") from error
+    except ServeApiError as error:
+        raise CannotStart(f"Ray Serve could not be started: {error}") from error
 
 
 def _free_ports(count: int, first: int) -> list[int]:

@@ -6,7 +6,6 @@ kernel to end it should this process be killed.
 """
 
 import asyncio
-import json
 import os
 import signal
 import sys
@@ -19,7 +18,7 @@ from operators.api import ModelRollout
 from operators.local.child import Child
 from operators.local.database import Database
 from operators.local.home import Home
-from operators.local.preflight import LOOPBACK, CannotStart, require_alone, require_memory, require_port
+from operators.local.preflight import LOOPBACK, CannotStart, alone, require_memory, require_port
 from operators.local.probe import model_ready
 from operators.local.ray import LocalRay, RayAddress
 from operators.local.store import parse_row
@@ -38,22 +37,31 @@ Greet = Callable[[Sequence[ModelRollout]], None]
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """One machine's worth of Tidegate, answering on `port` of 127.0.0.1. `say` tells a person what goes on."""
+    """One machine's worth of Tidegate, answering on `port` of 127.0.0.1. `say` tells a person what goes on.
+
+    With `everywhere` it answers on the port of all the machine's addresses.
+    """
 
     home: Home
     port: int
     say: Say
+    everywhere: bool = False
     _restart: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def check(self) -> None:
-        """Raise `CannotStart` when the machine is not fit for it. Nothing is started or written."""
-        require_alone(self.home)
-        require_port(self.port)
-        try:
-            find_envoy()
-        except EnvoyError as error:
-            raise CannotStart(str(error)) from error
-        require_memory()
+    @contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Make sure that the machine is fit for it, and hold the state folder during the block, in which it may `run`.
+
+        Raises `CannotStart`. Nothing is started.
+        """
+        with alone(self.home, self.port):
+            require_port(self.port)
+            try:
+                find_envoy()
+            except EnvoyError as error:
+                raise CannotStart(str(error)) from error
+            require_memory()
+            yield
 
     async def run(self, greet: Greet) -> None:
         """Start everything, call `greet` once the rollouts have come to rest, stay until SIGINT or SIGTERM.
@@ -70,9 +78,8 @@ class Stack:
 
     async def _work(self, greet: Greet) -> None:
         ray = LocalRay(self.home)
-        envoy = EnvoyProcess(RouterPaths(self.home.router), ListenConfig(port=self.port))
+        envoy = EnvoyProcess(RouterPaths(self.home.router), ListenConfig(self._host, self.port))
         async with AsyncExitStack() as stack:
-            stack.enter_context(self._on_file())
             stack.push_async_callback(ray.stop)
             stack.push_async_callback(envoy.stop)
             self.say("starting Envoy and Ray")
@@ -93,8 +100,13 @@ class Stack:
                     self.say("stopping")
                     await envoy.stop()
 
+    @property
+    def _host(self) -> str:
+        return "0.0.0.0" if self.everywhere else LOOPBACK  # noqa: S104 - only if it was asked for
+
     def _control(self, address: RayAddress) -> Child:
-        command = (sys.executable, "-m", "operators.local.control", "--port", str(self.port), "--ray", address.url)
+        options = ("--host", self._host, "--port", str(self.port), "--ray", address.url)
+        command = (sys.executable, "-m", "operators.local.control", *options)
         environment = os.environ | {"TIDEGATE_HOME": str(self.home.root)}
         return Child("the control process", command, self.home.logs / "control.log", environment)
 
@@ -148,13 +160,3 @@ class Stack:
             return False
         host = next((host for host in rollout.spec.traffic.hosts if host != "*"), LOOPBACK)
         return rollout.status.stable is None or await model_ready(self.port, host, rollout.metadata.name)
-
-    @contextmanager
-    def _on_file(self) -> Iterator[None]:
-        """Say in the state folder what runs, for `require_alone` and for the CLI."""
-        self.home.stack_file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self.home.stack_file.write_text(json.dumps({"pid": os.getpid(), "port": self.port}))
-        try:
-            yield
-        finally:
-            self.home.stack_file.unlink(missing_ok=True)

@@ -91,7 +91,9 @@ def _way(draft: Draft) -> Summary:
         return Summary(Phase.PAUSED, "Paused", message)
     if status.step is None:
         wanted = draft.rollout.spec.serving.replicas
-        message = f"{version} is starting, {candidate.ready} of {wanted} replicas are ready"
+        state = draft.state(candidate.revision)
+        detail = f": {state.message}" if state.message else ""
+        message = f"{version} is starting, {candidate.ready} of {wanted} replicas are ready{detail}"
         return Summary(phase, "Starting", message)
     if status.step >= draft.strategy.count:
         return Summary(phase, "Promoting", f"{version}: {draft.waiting or 'all steps are done'}")

@@ -11,7 +11,7 @@ from google.protobuf import struct_pb2
 
 from router.translate.routes import METADATA, REQUEST_ID, header
 
-_BY_FLAG = (
+BY_FLAG = (
     (("UT", "SI"), "timeout", "the model did not answer in time"),
     (("DT",), "timeout", "the request took too long"),
     (("UH",), "no_healthy_replica", "no replica of the model can be reached; try again"),
@@ -23,7 +23,7 @@ _BY_FLAG = (
 )
 """Envoy's response flags, the code, and the sentence. The first line that fits wins."""
 
-_BY_STATUS = (
+BY_STATUS = (
     (400, "bad_request", "the request is no valid HTTP: %RESPONSE_CODE_DETAILS%"),
     (403, "forbidden", "the request was refused: %RESPONSE_CODE_DETAILS%"),
     (408, "request_timeout", "the request did not arrive in time"),
@@ -48,11 +48,11 @@ def local_reply_config() -> hcm.LocalReplyConfig:
                     body_format_override=_json(text, code, _MADE_ID),
                     headers_to_add=[header(REQUEST_ID, _MADE_ID)],
                 )
-                for status, code, text in _BY_STATUS
+                for status, code, text in BY_STATUS
             ),
             *(
                 hcm.ResponseMapper(filter=_status(status), body_format_override=_json(text, code))
-                for status, code, text in _BY_STATUS
+                for status, code, text in BY_STATUS
             ),
             *(
                 hcm.ResponseMapper(
@@ -61,7 +61,7 @@ def local_reply_config() -> hcm.LocalReplyConfig:
                     ),
                     body_format_override=_json(text, code),
                 )
-                for flags, code, text in _BY_FLAG
+                for flags, code, text in BY_FLAG
             ),
             *(
                 hcm.ResponseMapper(filter=_status(status), body_format_override=from_route)

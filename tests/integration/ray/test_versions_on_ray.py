@@ -3,6 +3,7 @@
 import asyncio
 import importlib
 import os
+import re
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -12,6 +13,7 @@ import httpx
 import joblib
 import psutil
 import pytest
+from processes import child_running, wait_gone
 from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
 
@@ -24,7 +26,7 @@ from serving.render import INGRESS_DRAINING_SECONDS, application
 from serving.spec import ModelSource, ReplicaAddress, ServeTarget, TargetKey, TargetPhase, TargetState
 
 States = Mapping[TargetKey, TargetState]
-DEADLINE = 60.0
+DEADLINE = 120.0
 ALIVE = {TargetPhase.STARTING, TargetPhase.RUNNING, TargetPhase.FAILED}
 
 SLOW_MODEL = """
@@ -131,13 +133,6 @@ async def connected(process: psutil.Process, address: ReplicaAddress) -> None:
         await asyncio.sleep(0.02)
 
 
-def _title(process: psutil.Process) -> str:
-    try:
-        return "".join(process.cmdline())
-    except psutil.Error:  # it is ending just now
-        return ""
-
-
 async def infer(address: ReplicaAddress, row: list[float]) -> httpx.Response:
     tensor = {"name": "input", "shape": [1, len(row)], "datatype": "FP64", "data": row}
     async with httpx.AsyncClient(trust_env=False, timeout=DEADLINE) as http:
@@ -211,8 +206,7 @@ async def test_a_controller_that_dies_takes_no_replica_off_the_list(
     before = (await running(serve, fresh))[fresh.key].replicas
     raylet = psutil.Process(await process_of(client, before[0])).parent()
     assert raylet is not None
-    [controller] = [child for child in raylet.children() if _title(child).startswith("ray::ServeController")]
-    controller.kill()
+    child_running(raylet.pid, "ray::ServeController").kill()
     seen = set()
     deadline = time.monotonic() + 3.0
     while time.monotonic() < deadline:
@@ -237,6 +231,26 @@ async def test_a_version_that_cannot_be_loaded_fails_with_the_real_reason(
     assert states[one.key].replicas == (kept,)
 
 
+async def test_a_version_runs_where_there_is_room_for_it_and_says_what_is_missing_where_there_is_not(
+    serve: RayServe, models: Path
+) -> None:
+    model = models / "iris-1.joblib"
+    modest = target(model, "modest", memory_bytes=512 << 20)
+    huge = target(model, "huge", memory_bytes=10 << 40)
+    broad = target(model, "broad", cpu=1_000, gpu=1)
+    await running(serve, modest)
+    await serve.apply([modest, huge, broad])
+    states = await until(serve, lambda states: all(states[each.key].message for each in (huge, broad)))
+    no_room = "Ray has no room for another replica: "
+    memory = r"10,240\.0 GiB of memory wanted, [0-9.]+ GiB of memory free"
+    assert re.fullmatch(no_room + memory, states[huge.key].message)
+    assert re.fullmatch(
+        f"{no_room}1000 CPU wanted, [0-9.]+ CPU free; 1 GPU wanted, 0 GPU free", states[broad.key].message
+    )
+    assert {states[each.key].phase for each in (huge, broad)} == {TargetPhase.STARTING}
+    assert len(states[modest.key].replicas) == 1
+
+
 async def test_a_removed_replica_finishes_what_it_has_accepted(
     client: ServeClient, serve: RayServe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one: ServeTarget
 ) -> None:
@@ -254,7 +268,7 @@ async def test_a_removed_replica_finishes_what_it_has_accepted(
     answer = await request
     assert answer.status_code == 200
     assert answer.json()["outputs"][0]["data"] == [longer_than_ray_waits]
-    await asyncio.to_thread(process.wait, DEADLINE)
+    await asyncio.to_thread(wait_gone, process)
 
 
 async def test_applications_of_others_survive(

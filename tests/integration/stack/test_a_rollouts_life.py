@@ -3,65 +3,9 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
-from typing import Any
 
-import psutil
-from sklearn.datasets import load_iris
-
-from benchmarks.client import Load, cycle_rows, steady
-
-ROWS = load_iris(return_X_y=True)[0]
-
-
-def canary(*steps: dict[str, object]) -> dict[str, object]:
-    return {"canary": {"steps": list(steps)}}
-
-
-def healthy_with(version: str) -> Callable[[dict[str, Any]], bool]:
-    return lambda status: status["phase"] == "Healthy" and status["stable"]["id"] == version
-
-
-def at_weight(weight: int) -> Callable[[dict[str, Any]], bool]:
-    return lambda status: status.get("weight") == weight and "evidenceSince" in status and status["phase"] == "Paused"
-
-
-@asynccontextmanager
-async def load_on(stack, name: str) -> AsyncIterator[Load]:
-    """Steady load in the background; every request that was begun must have been answered 200."""
-    payloads: Iterator[bytes] = cycle_rows(f"/v2/models/{name}/infer", ROWS)
-    async with steady(stack.port, payloads, connections=8, pace=0.01) as load:
-        yield load
-    assert load.tally.sent > 50
-    assert load.tally.failed == 0, load.tally.failures
-
-
-async def until(stack, name: str, reached: Callable[[dict[str, Any]], bool], seconds: float = 60) -> dict[str, Any]:
-    return await asyncio.to_thread(stack.until, name, reached, seconds)
-
-
-async def first_version(stack, name: str, **spec: object) -> str:
-    """Apply version 1 and wait for it; its id."""
-    await asyncio.to_thread(stack.apply, name, "iris-1", **spec)
-    return (await until(stack, name, lambda status: status.get("phase") == "Healthy"))["stable"]["id"]
-
-
-async def halfway(stack, name: str, **spec: object) -> str:
-    """Apply version 2 with a canary that waits at one half, and wait until it does; the candidate's id."""
-    strategy = canary({"setWeight": 50}, {"pause": {}})
-    await asyncio.to_thread(stack.apply, name, "iris-2", strategy=strategy, **spec)
-    return (await until(stack, name, at_weight(50)))["candidate"]["revision"]["id"]
-
-
-async def answered_only_by(load: Load, version: str, seconds: float = 5.0) -> None:
-    """Wait until a fresh window of answers holds this version only."""
-    async with asyncio.timeout(seconds):
-        while True:
-            load.tally.versions.clear()
-            await asyncio.sleep(0.25)
-            if set(load.tally.versions) == {version}:
-                return
+from processes import child_running, replicas_of, wait_gone
+from stackkit import answered_only_by, canary, first_version, halfway, healthy_with, load_on, until
 
 
 async def test_a_canary_walks_its_steps_and_becomes_stable_without_a_lost_request(stack) -> None:
@@ -94,7 +38,7 @@ async def test_abort_takes_all_traffic_from_the_candidate_at_once(stack) -> None
     async with load_on(stack, "aborts") as load:
         await halfway(stack, "aborts", scaleDownDelaySeconds=1)
         stack.cli("abort", "aborts")
-        await answered_only_by(load, stable, seconds=2)
+        await answered_only_by(load, stable)
         status = await until(stack, "aborts", lambda status: status["phase"] == "Degraded" and "retiring" not in status)
     assert "tidegate retry aborts" in status["message"]
 
@@ -113,9 +57,9 @@ async def test_a_killed_control_process_neither_stops_traffic_nor_forgets_the_ro
     await first_version(stack, "forgets")
     async with load_on(stack, "forgets"):
         candidate = await halfway(stack, "forgets")
-        control = child_running(stack, "operators.local.control")
+        control = child_running(stack.process.pid, "operators.local.control")
         os.kill(control.pid, signal.SIGKILL)
-        await asyncio.to_thread(control.wait)
+        await asyncio.to_thread(wait_gone, control)
         stack.cli("promote", "forgets", "--full")
         await until(stack, "forgets", healthy_with(candidate))
 
@@ -123,9 +67,9 @@ async def test_a_killed_control_process_neither_stops_traffic_nor_forgets_the_ro
 async def test_a_restarted_envoy_serves_the_last_routes_without_a_lost_request(stack) -> None:
     version = await first_version(stack, "restarts")
     async with load_on(stack, "restarts") as load:
-        before = child_running(stack, "envoy")
+        before = child_running(stack.process.pid, "envoy")
         os.kill(stack.process.pid, signal.SIGHUP)
-        await asyncio.to_thread(before.wait, 30)
+        await asyncio.to_thread(wait_gone, before)
         await answered_only_by(load, version)
 
 
@@ -134,9 +78,9 @@ async def test_a_killed_replica_costs_no_request_while_another_one_serves(stack)
     await until(stack, "crashes", lambda status: status.get("stableReady") == 2)
     async with load_on(stack, "crashes"):
         await asyncio.sleep(0.5)
-        replica = next(process for process in everything_of(stack) if replica_of(process, "crashes"))
+        replica, _ = replicas_of(stack.process.pid, "crashes")
         os.kill(replica.pid, signal.SIGKILL)
-        await asyncio.to_thread(replica.wait)
+        await asyncio.to_thread(wait_gone, replica)
         await until(stack, "crashes", lambda status: status.get("stableReady") == 1)
         await until(stack, "crashes", lambda status: status.get("stableReady") == 2)
 
@@ -156,20 +100,3 @@ async def test_a_version_that_raises_is_stopped_in_shadow_before_a_user_sees_it(
     assert set(load.tally.versions) == {stable}
     assert "errors" in status["message"]
     assert "tidegate retry raises" in status["message"]
-
-
-def everything_of(stack) -> list[psutil.Process]:
-    """All processes that were started, however indirectly, by this stack."""
-    return psutil.Process(stack.process.pid).children(recursive=True)
-
-
-def child_running(stack, word: str) -> psutil.Process:
-    """The stack's own child whose command line says `word`."""
-    children = psutil.Process(stack.process.pid).children()
-    return next(child for child in children if any(word in part for part in child.cmdline()))
-
-
-def replica_of(process: psutil.Process, name: str) -> bool:
-    """Whether the process is a Serve replica of this rollout."""
-    title = " ".join(process.cmdline())
-    return "ServeReplica" in title and name in title

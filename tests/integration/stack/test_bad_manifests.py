@@ -15,6 +15,7 @@ from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
+from stackkit import canary
 
 from benchmarks.client import burst, cycle_rows, steady
 from operators.api import RolloutKey
@@ -27,10 +28,6 @@ NAME = "bad-manifests"
 def spec(model: dict[str, object] | None = None, **fields: object) -> dict[str, Any]:
     """Changes of a good spec."""
     return {"model": model or {}} | fields
-
-
-def canary(*steps: dict[str, object]) -> dict[str, object]:
-    return {"canary": {"steps": list(steps)}}
 
 
 STEPS = "spec.strategy.canary.steps"

@@ -15,6 +15,7 @@ import httpx
 import psutil
 import pytest
 import yaml
+from processes import replicas_of, runs
 from sklearn.datasets import load_iris
 
 from benchmarks.client import cycle_rows, steady
@@ -114,6 +115,13 @@ BAD_HEADS = [
     ("GET", INFER, {"connection": "upgrade", "upgrade": "websocket"}, 403, "forbidden"),
 ]
 
+REQUEST_IDS = {
+    "long": (b"k" * 300, "k" * 300),
+    "of words": (b'two "words"', 'two "words"'),
+    "UTF-8": ("ümlaut".encode(), "ümlaut"),
+    "no UTF-8": (b"\xff\xfe", "ÿþ"),
+    "in part UTF-8": ("ü".encode() + b"\xff", "Ã¼ÿ"),
+}
 HEAD = f"POST {PREDICT} HTTP/1.1\r\nhost: tidegate.test\r\n".encode()
 WHOLE = HEAD + b"content-length: %d\r\n\r\n%b" % (len(GOOD), GOOD)
 NO_HTTP = [
@@ -141,9 +149,9 @@ def replica(stack) -> Iterator[psutil.Process]:
     path.write_text(yaml.safe_dump(manifest))
     stack.cli("apply", "-f", str(path))
     stack.until(NAME, lambda status: status.get("phase") == "Healthy")
-    (process,) = replicas(stack)
+    (process,) = replicas_of(stack.process.pid, NAME)
     yield process
-    assert replicas(stack) == [process], "the replica was replaced meanwhile"
+    assert replicas_of(stack.process.pid, NAME) == [process], "the replica was replaced meanwhile"
     stack.cli("delete", NAME)
 
 
@@ -165,7 +173,7 @@ def nobody_is_harmed(stack, replica, slow_clients) -> Iterator[None]:
     answer = httpx.post(f"http://127.0.0.1:{stack.port}{PREDICT}", content=GOOD)
     assert (answer.status_code, answer.json()) == (200, {"predictions": [0]})
     assert answer.headers["tidegate-version"] == stack.status(NAME)["stable"]["id"]
-    assert replica.is_running()
+    assert runs(replica)
 
 
 @pytest.fixture
@@ -189,6 +197,20 @@ def test_a_head_that_cannot_be_served_is_refused_with_its_reason(client, method,
     answer = client.request(method, path, headers=headers, content=GOOD if method == "POST" else None)
     check_error(answer, status, code)
     assert ("allow" in answer.headers) == (status == 405)
+
+
+@pytest.mark.parametrize(("given", "text"), REQUEST_IDS.values(), ids=REQUEST_IDS)
+@pytest.mark.parametrize(("path", "body"), [(PREDICT, GOOD), (PREDICT, b"not JSON"), ("/v1/models/nobody", b"")])
+def test_the_clients_request_id_is_in_the_answer_whatever_it_is_and_whoever_answers(
+    stack, path, body, given, text
+) -> None:
+    head = f"POST {path} HTTP/1.1\r\nhost: tidegate.test\r\ncontent-length: {len(body)}\r\n".encode()
+    with connected(stack.port) as connection:
+        connection.sendall(head + b"x-request-id: " + given + b"\r\n\r\n" + body)
+        answer = read_answer(connection)
+    assert dict(answer.headers.raw)[b"x-request-id"] == given
+    if answer.status_code != 200:
+        assert answer.json()["request_id"] == text
 
 
 @pytest.mark.parametrize(("sent", "status", "code"), NO_HTTP, ids=ids(NO_HTTP))
@@ -249,7 +271,8 @@ def connected(port: int) -> socket.socket:
 def read_answer(connection: socket.socket) -> httpx.Response:
     with HTTPResponse(connection) as answer:
         answer.begin()
-        return httpx.Response(answer.status, headers=answer.getheaders(), content=answer.read())
+        headers = httpx.Headers([(name.encode(), value.encode("latin-1")) for name, value in answer.getheaders()])
+        return httpx.Response(answer.status, headers=headers, content=answer.read())
 
 
 def dawdle(port: int, beginning: bytes, drop: bytes) -> tuple[float, httpx.Response]:
@@ -261,10 +284,3 @@ def dawdle(port: int, beginning: bytes, drop: bytes) -> tuple[float, httpx.Respo
             with suppress(ConnectionError):  # refused just now: the answer is on its way
                 connection.sendall(drop)
         return time.monotonic() - began, read_answer(connection)
-
-
-def replicas(stack) -> list[psutil.Process]:
-    """The processes of the model's replicas."""
-    found = psutil.Process(stack.process.pid).children(recursive=True)
-    titles = {process: " ".join(process.cmdline()) for process in found}
-    return [process for process, title in titles.items() if "ServeReplica" in title and NAME in title]

@@ -2,37 +2,22 @@
 
 import asyncio
 import socket
-import subprocess
-import sys
-from pathlib import Path
+import time
 
-import psutil
+from processes import inheriting
+from stackkit import DEADLINE, Stack, healthy
 
 from benchmarks.client import answering, burst, infer_body, post
-
-TIDEGATE = Path(sys.executable).with_name("tidegate")
-
-
-def processes_of(home: str) -> list[psutil.Process]:
-    """Every process that inherited this state folder in its environment."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if process.environ().get("TIDEGATE_HOME") == home:
-                found.append(process)
-        except psutil.Error:
-            continue
-    return found
 
 
 async def test_ctrl_c_leaves_no_process_behind_and_the_next_start_goes_on_from_the_same_status(new_stack) -> None:
     stack = new_stack()
     stack.start(stack.manifest("iris", "iris-1"))
-    stack.until("iris", lambda status: status.get("phase") == "Healthy", 120)
+    stack.until("iris", healthy)
     stack.apply("iris", "iris-2", strategy={"canary": {"steps": [{"setWeight": 20}, {"pause": {}}]}})
     before = stack.until("iris", lambda status: status["phase"] == "Paused")
     assert stack.stop() == 0
-    assert processes_of(str(stack.home)) == []
+    assert inheriting("TIDEGATE_HOME", str(stack.home)) == []
 
     # The manifest given to `up` did not change since, so what was applied after it still holds.
     stack.start(stack.home / "iris-iris-1.yaml")
@@ -41,23 +26,21 @@ async def test_ctrl_c_leaves_no_process_behind_and_the_next_start_goes_on_from_t
     after = stack.until("iris", lambda status: status["phase"] == "Paused" and status["candidate"].get("ready"))
     for field in ("stable", "step", "weight", "revisions"):
         assert after[field] == before[field]
-    assert after["candidate"]["revision"] == before["candidate"]["revision"]
-    both = {after["stable"]["id"], after["candidate"]["revision"]["id"]}
-    async with asyncio.timeout(60):  # the version that is ready first answers alone for a moment
+    assert after["candidate"]["id"] == before["candidate"]["id"]
+    both = {after["stable"]["id"], after["candidate"]["id"]}
+    async with asyncio.timeout(120):  # the version that is ready first answers alone for a moment
         while set((await burst(stack.port, [question] * 100))[0].versions) != both:
             pass
     assert stack.stop() == 0
-    assert processes_of(str(stack.home)) == []
+    assert inheriting("TIDEGATE_HOME", str(stack.home)) == []
 
 
 def refused(stack, **environment: str) -> str:
     """What `up` says when it does not start; nothing may be left running."""
-    command = [str(part) for part in (TIDEGATE, "up", stack.manifest("iris", "iris-1"), "--port", stack.port)]
-    done = subprocess.run(
-        command, env=stack.environment | environment, capture_output=True, text=True, timeout=60, check=False
-    )
+    stack.environment |= environment
+    done = stack.cli("up", str(stack.manifest("iris", "iris-1")), "--port", str(stack.port), check=False)
     assert done.returncode == 1, done
-    assert processes_of(str(stack.home)) == []
+    assert inheriting("TIDEGATE_HOME", str(stack.home)) == []
     return " ".join(done.stderr.split())
 
 
@@ -85,3 +68,30 @@ def test_a_manifest_with_an_unknown_field_is_refused_before_anything_starts(new_
 def refused_with(stack, **spec: object) -> str:
     stack.manifest = lambda name, model, original=stack.manifest: original(name, model, **spec)
     return refused(stack)
+
+
+def test_of_two_that_start_at_once_on_one_folder_exactly_one_runs_and_is_not_harmed(new_stack) -> None:
+    one = new_stack()
+    other = new_stack(one.home)
+    manifest = one.manifest("iris", "iris-1")
+    for last in (False, False, False, True):
+        for stack in (one, other):
+            stack.start(manifest)
+        loser, winner = first_to_end(one, other)
+        assert loser.process.returncode == 1
+        if last:
+            winner.until("iris", healthy)
+        assert winner.stop() == 0
+        assert inheriting("TIDEGATE_HOME", str(one.home)) == []
+    assert (one.home / "up.log").read_text().count("Tidegate already runs on") == 4
+
+
+def first_to_end(one, other) -> tuple[Stack, Stack]:
+    """The stack whose process ends first, and the other one."""
+    deadline = time.monotonic() + DEADLINE
+    while time.monotonic() < deadline:
+        for stack, beside in ((one, other), (other, one)):
+            if stack.process.poll() is not None:
+                return stack, beside
+        time.sleep(0.02)
+    raise AssertionError("both run")

@@ -123,6 +123,7 @@ def test_a_candidate_that_is_not_ready_in_time_is_aborted_with_rays_message() ->
     world.settle()
     world.settle(59)
     assert world.status.candidate is not None
+    assert world.status.message.endswith("is starting, 0 of 1 replicas are ready: Ray is starting it")
     world.settle(1)
     assert world.status.phase is Phase.DEGRADED
     assert "not ready within 60 s: Ray is starting it" in world.status.message

@@ -11,6 +11,7 @@ import yaml
 
 from operators.api import parse_manifest
 from operators.cli.app import app
+from router.translate import replies
 
 ROOT = Path(__file__).parents[3]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -21,6 +22,7 @@ SPAN = re.compile(r"`([^`\n]+)`")
 MAKE = re.compile(r"^(?:\$ )?make ([\w-]+)")
 TIDEGATE = re.compile(r"\btidegate ([a-z]+)([^`|;)]*)")
 ROW = re.compile(r"^\| (`.*?`) \| ", re.MULTILINE)
+CODE = re.compile(r"[a-z]+(_[a-z]+)*")
 OPTION = re.compile(r"(?<!\S)--?[a-z][a-z-]*")
 
 PLANS = ROOT / "docs" / "progress.md"
@@ -95,6 +97,25 @@ def test_troubleshooting_quotes_what_the_code_says() -> None:
     quoted = [part.strip() for row in rows for span in SPAN.findall(row) for part in re.split("[…=]", span)]
     assert len(rows) > 50
     assert [part for part in quoted if part not in said] == []
+
+
+def test_troubleshooting_explains_every_error_code() -> None:
+    rows = ROW.findall((ROOT / "docs" / "troubleshooting.md").read_text())
+    explained = {span for row in rows for span in SPAN.findall(row)}
+    codes = set(error_codes())
+    assert {"request_timeout", "too_many_rows", "queue_full", "model_not_ready", "starting"} <= codes
+    assert codes - explained == set()
+
+
+def error_codes() -> Iterator[str]:
+    """Every code that Envoy's own answers have, and every one that stands behind a status in a call."""
+    yield from (code for _, code, _ in (*replies.BY_FLAG, *replies.BY_STATUS))
+    for file in (*(ROOT / "serving").rglob("*.py"), *(ROOT / "router").rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Call):
+                values = [part.value for part in node.args if isinstance(part, ast.Constant)]
+                if any(type(value) is int and 400 <= value < 600 for value in values):
+                    yield from (value for value in values if isinstance(value, str) and CODE.fullmatch(value))
 
 
 def texts() -> Iterator[str]:

@@ -1,14 +1,26 @@
 """Nothing is started on a machine that is not fit for it, and the sentence says what to do."""
 
 import json
+import os
 import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from operators.local.home import Home
-from operators.local.preflight import CannotStart, require_alone, require_memory, require_port
+from operators.local.preflight import CannotStart, alone, require_memory, require_port
+
+HOLDER = """
+import pathlib, sys
+from operators.local.home import Home
+from operators.local.preflight import alone
+
+with alone(Home(pathlib.Path(sys.argv[1])), 8080):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
 
 
 def test_too_little_memory_is_refused_with_both_figures(tmp_path: Path) -> None:
@@ -40,26 +52,42 @@ def test_a_port_that_somebody_listens_on_is_refused_with_the_way_out() -> None:
 
 def test_a_second_stack_on_the_same_folder_is_refused_with_the_process_that_holds_it(tmp_path: Path) -> None:
     home = Home(tmp_path)
-    home.stack_file.parent.mkdir()
-    with subprocess.Popen(["tidegate", "30"], executable="sleep") as other:
-        home.stack_file.write_text(json.dumps({"pid": other.pid}))
-        with pytest.raises(CannotStart, match=f"process {other.pid}.*TIDEGATE_HOME"):
-            require_alone(home)
-        other.kill()
+    with (
+        alone(home, 8080),
+        pytest.raises(CannotStart, match=rf"already runs on {tmp_path} \(process {os.getpid()}\).*TIDEGATE_HOME"),
+        alone(home, 8081),
+    ):
+        pass
+    with alone(home, 8080):
+        pass
 
 
-def test_a_process_id_that_was_given_to_another_program_since_does_not_stop_the_next(tmp_path: Path) -> None:
+def test_the_state_folder_is_free_as_soon_as_its_holder_was_killed(tmp_path: Path) -> None:
     home = Home(tmp_path)
-    home.stack_file.parent.mkdir()
-    with subprocess.Popen(["sleep", "30"]) as other:
-        home.stack_file.write_text(json.dumps({"pid": other.pid}))
-        require_alone(home)
-        other.kill()
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        with pytest.raises(CannotStart, match=f"process {holder.pid}"), alone(home, 8080):
+            pass
+        holder.kill()
+    assert json.loads(home.stack_file.read_text())["pid"] == holder.pid
+    with alone(home, 8080):
+        assert json.loads(home.stack_file.read_text()) == {"pid": os.getpid(), "port": 8080}
 
 
-@pytest.mark.parametrize("content", ["", "{}", '{"pid": "x"}', '{"pid": 999999999}', "[1]"])
-def test_what_a_killed_stack_left_behind_does_not_stop_the_next(tmp_path: Path, content: str) -> None:
+@pytest.mark.parametrize("content", ["", "{}", '{"pid": "x"}', "[1]"])
+def test_a_holder_that_has_not_yet_said_who_it_is_is_respected_all_the_same(tmp_path: Path, content: str) -> None:
     home = Home(tmp_path)
-    home.stack_file.parent.mkdir()
-    home.stack_file.write_text(content)
-    require_alone(home)
+    with alone(home, 8080):
+        home.stack_file.write_text(content)
+        with pytest.raises(CannotStart, match=f"already runs on {tmp_path}: "), alone(home, 8081):
+            pass
+
+
+def test_a_folder_that_cannot_be_held_is_named(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    home.stack_file.mkdir(parents=True)
+    with pytest.raises(CannotStart, match=f"{home.stack_file} cannot be used"), alone(home, 8080):
+        pass

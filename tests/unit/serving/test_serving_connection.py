@@ -1,5 +1,6 @@
 """One HTTP connection, byte by byte: order, limits and ends. A transport that remembers stands for the socket."""
 
+import json
 import re
 
 import pytest
@@ -103,9 +104,22 @@ def test_an_answer_is_one_write_with_all_its_headers(client):
     assert not client.transport.ended
 
 
-@pytest.mark.parametrize("value", ["", "a b", "x" * 129, "é", "a\tb"])
-def test_a_request_id_that_could_do_harm_is_replaced(client, value):
-    client.send(get(headers=f"x-request-id: {value}\r\n"))
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [(b'a\t"b"', 'a\t"b"'), (b"x" * 300, "x" * 300), ("é".encode(), "é"), (b"\xff\xfe", "ÿþ")],
+    ids=["blanks and quotes", "long", "UTF-8", "no UTF-8"],
+)
+def test_any_request_id_is_kept_in_head_and_body(client, given, text):
+    client.send(b"GET / HTTP/1.1\r\nhost: x\r\nx-request-id: " + given + b"\r\n\r\n")
+    client.asked[0].fail(RequestError(400, "wrong", "wrong"))
+    head, _, body = bytes(client.transport.written).partition(b"\r\n\r\n")
+    assert b"\r\nx-request-id: " + given + b"\r\n" in head
+    assert json.loads(body)["request_id"] == text
+
+
+@pytest.mark.parametrize("headers", ["", "x-request-id:\r\n", "x-request-id:  \r\n"])
+def test_a_request_without_an_id_gets_one(client, headers):
+    client.send(get(headers=headers))
     assert re.fullmatch(rb"[0-9a-f]{32}", client.asked[0].request_id)
 
 
