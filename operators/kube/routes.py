@@ -50,7 +50,7 @@ class Published:
         """Read an object."""
         metadata = document["metadata"]
         try:
-            route = route_of(_key(document), document["spec"])
+            route = route_of(_key(document), document.get("spec") or {})
         except ValueError as error:
             log.warning("%s", error)
             route = None
@@ -257,7 +257,7 @@ class Routes:
         elif found is not None and found.ours:
             if found.route is not None and found.route.backends:
                 await self._apply(replace(found.route, backends=(), mirror=None), owner or found.owner)
-            elif not self._behind(found):
+            elif found.route is None or not self._behind(found):
                 with contextlib.suppress(NotFound, Conflict):
                     await self._api.delete(ROUTES, key.namespace, key.name, found.uid)
                 await self._read(key)

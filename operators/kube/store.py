@@ -118,11 +118,12 @@ class KubeStore:
         Once the status is written the commands count as taken back, even if the second write fails.
         """
         known = self._known.get(key)
-        if known is None:
+        if known is None or known.rollout is None:
             raise StoreRefused(f"{key} is gone")
         if status.stable is not None or status.candidate is not None or status.retiring:
             await self._edit(key, known, _with_finalizer)
-        given = {command.annotation: known.annotations.get(command.annotation) for command in consumed}
+        decided = known.rollout.metadata.annotations
+        given = {command.annotation: decided.get(command.annotation) for command in consumed}
         answered = known.status.get("answered")
         if given:
             answered = {"token": uuid.uuid4().hex, "commands": sorted({*given, *known.answered})}

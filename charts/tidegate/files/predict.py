@@ -1,4 +1,4 @@
-"""What `helm test` runs: a prediction through the routers' Service or, without a model, a look whether they are ready."""
+"""What `helm test` runs: a prediction through the routers' Service; without a model, whether they are ready."""
 
 import os
 import sys

@@ -63,8 +63,9 @@ class Objects:
         except NotFound:
             return None
 
-    async def events(self, reason: str) -> list[Object]:
-        return [one for one in await self.api.objects(EVENTS, (self.namespace,)) if one["reason"] == reason]
+    async def events(self, reason: str = "") -> list[Object]:
+        """What was told, all of it or for one reason."""
+        return [one for one in await self.api.objects(EVENTS, (self.namespace,)) if reason in ("", one["reason"])]
 
     async def holder(self) -> str:
         """Who works."""

@@ -72,6 +72,24 @@ async def test_a_rollout_is_decided_about_when_it_is_made_and_when_it_is_changed
     await until(observed, "a decision about the change")
 
 
+@pytest.mark.parametrize("watched", ["{0},{0}-other", ""], ids=["several", "all"])
+async def test_rollouts_of_several_namespaces_or_of_all_are_followed(
+    objects: Objects, operators: Operators, api_server: ApiServer, watched: str
+) -> None:
+    other = Objects(objects.api, f"{objects.namespace}-other")
+    api_server.kubectl("create", "namespace", other.namespace)
+    operator = operators("operator-a", environment={"TIDEGATE_WATCH_NAMESPACES": watched.format(objects.namespace)})
+    operator.start()
+    try:
+        await leads(objects, "operator-a")
+        await other.apply("one")
+        await waiting_for_ray(other, "one")
+        await objects.apply("two")
+        await waiting_for_ray(objects, "two")
+    finally:
+        await other.clear()
+
+
 async def test_at_rest_nothing_is_written_and_little_is_done(objects: Objects, operators: Operators) -> None:
     operator = operators("operator-a")
     operator.start()

@@ -187,17 +187,19 @@ async def test_commands_answered_one_after_the_other_stay_answered_when_neither_
     assert not annotations.keys() & {"tidegate.dev/promote", "tidegate.dev/abort"}
 
 
-async def test_a_new_command_given_while_the_old_one_is_answered_is_kept(objects: Objects) -> None:
+@pytest.mark.parametrize("moment", [Patch.MERGE, Patch.JSON], ids=["before the finalizer", "before the status"])
+async def test_a_new_command_given_while_the_old_one_is_answered_is_kept(objects: Objects, moment: Patch) -> None:
     await objects.apply("iris")
     await objects.annotate("iris", promote="step")
+    times = iter(range(1))
 
     async def again(kind: Patch, _content: Any) -> None:
-        if kind is Patch.JSON:
+        if kind is moment and next(times, None) is not None:
             await objects.annotate("iris", promote="full")
 
     store = disturbed(objects, again)
     rollout = await listed(store)
-    await store.put_status(rollout.key, TOLD, [Command.PROMOTE])
+    await store.put_status(rollout.key, serving(rollout), [Command.PROMOTE])
 
     assert (await listed(store)).commands == {Command.PROMOTE: "full"}
     assert (await listed(store_of(objects))).commands == {Command.PROMOTE: "full"}
