@@ -1,10 +1,14 @@
 # Everything a developer does. `make help` lists it.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup models run demo test e2e lint format bench-spine golden crd clean
+.PHONY: help setup models run demo test images e2e lint format bench-spine golden crd clean
 
 UV_VERSION := 0.13.8
 PYTHON ?= python3.11
+VERSION := 0.1.0
+IMAGES ?= control serving local
+# Any builder that knows -f, --target and -t: `make images IMAGE_BUILD="podman build"`.
+IMAGE_BUILD ?= docker build
 # A uv on the PATH is used; otherwise one is installed into .uv, beside the project's own environment.
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 BIN := .venv/bin
@@ -36,6 +40,12 @@ demo: models ## Watch a canary promote itself and two bad versions abort, in und
 
 test: models ## Run all tests (starts a real Ray and a real Envoy)
 	$(BIN)/pytest
+
+images: ## Build the images tidegate-control, tidegate-serving and tidegate-local
+	@for image in $(IMAGES); do \
+	  echo "==> building tidegate-$$image:$(VERSION)"; \
+	  $(IMAGE_BUILD) -f deployments/Dockerfile --target $$image -t tidegate-$$image:$(VERSION) . || exit 1; \
+	done
 
 e2e: models ## Install the chart on the cluster of KUBECONFIG and try everything there (images: make images)
 	$(BIN)/pytest tests/e2e

@@ -221,7 +221,7 @@ class Controller:
 
     async def _read_traffic(self, entries: Sequence[_Entry]) -> None:
         """Read the routers' counters once, for the rollouts whose interval has passed."""
-        due = [entry for entry in entries if _judged(entry.rollout) and entry.read_due <= _monotonic()]
+        due = [entry for entry in entries if judged(entry.rollout) and entry.read_due <= _monotonic()]
         if not due:
             return
         counters = await self._router.traffic()
@@ -291,7 +291,7 @@ class Controller:
         entry.plan, entry.failures = plan, 0
         if plan.status.evidence_since != before.evidence_since:
             entry.read_due = 0.0
-        if not _judged(entry.rollout):
+        if not judged(entry.rollout):
             self._windows.forget(_route_key(key))
         self._requeue(entry, self._next_look(entry, plan, before))
         await self._tell(key, plan.events)
@@ -300,7 +300,7 @@ class Controller:
         """Seconds until time alone may change the decision; None when only something new can."""
         if plan.status != before:
             return SETTLE_SECONDS
-        reading = max(entry.read_due - _monotonic(), SETTLE_SECONDS) if _judged(entry.rollout) else None
+        reading = max(entry.read_due - _monotonic(), SETTLE_SECONDS) if judged(entry.rollout) else None
         return min((seconds for seconds in (plan.requeue_after, reading) if seconds is not None), default=None)
 
     async def _undecided(self, entry: _Entry, error: Exception) -> None:
@@ -406,7 +406,7 @@ def _by_rollout(state: Mapping[TargetKey, TargetState] | None) -> Mapping[Rollou
     return divided
 
 
-def _judged(rollout: ModelRollout) -> bool:
+def judged(rollout: ModelRollout) -> bool:
     """Whether evidence is being gathered about a candidate, for checks to judge."""
     status = rollout.status
     return status.candidate is not None and status.evidence_since is not None and bool(rollout.spec.analysis.checks)

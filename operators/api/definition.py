@@ -1,4 +1,4 @@
-"""The CustomResourceDefinition, generated from the types: `python -m operators.api` prints it as YAML."""
+"""The CustomResourceDefinition, generated from the types; `operators.api.__main__` writes it as YAML."""
 
 from collections.abc import Mapping
 from copy import deepcopy
@@ -7,13 +7,13 @@ from typing import Any, Final
 from operators.api.fields import format_duration
 from operators.api.rules import AVAILABLE_STRATEGIES, STEP_KINDS, STRATEGIES
 from operators.api.statusschema import status_schema
-from operators.api.types import DNS_LABEL, KIND, RolloutSpec
+from operators.api.types import DNS_LABEL, ENV_NAME, KIND, RolloutSpec
 
 _GROUP: Final = "tidegate.dev"
 _KEPT: Final = frozenset(
     {
-        "additionalProperties", "default", "description", "enum", "format", "items", "maxItems", "maxLength", "maximum",
-        "minItems", "minLength", "minimum", "pattern", "properties", "required", "type",
+        "additionalProperties", "default", "description", "enum", "format", "items", "maxItems", "maxLength",
+        "maxProperties", "maximum", "minItems", "minLength", "minimum", "pattern", "properties", "required", "type",
         "x-kubernetes-int-or-string",
     }
 )  # fmt: skip
@@ -29,17 +29,20 @@ def _count(names: tuple[str, ...]) -> str:
 
 
 def _is_something(field: str) -> str:
-    return f"(type(self.{field}) == int ? self.{field} > 0 : self.{field}.matches('[1-9]'))"
+    return f"(type(self.{field}) == int ? self.{field} != 0 : self.{field}.matches('[1-9]'))"
 
 
 _QUANTITY: Final = "quantity(type(self) == int ? string(self) : self)"
 _HUNDREDTHS: Final = _rule(
-    "[self * 100.0 - double(int(self * 100.0 + 0.5))].all(rest, rest < 0.000001 && rest > -0.000001)",
+    "self < 0.0 || [self * 100.0 - double(int(self * 100.0 + 0.5))].all(rest, rest < 0.000001 && rest > -0.000001)",
     "has more than two decimals: traffic is divided in hundredths of a percent",
 )
 """Instead of `multipleOf`, with which the API server refuses whole numbers where fractions are allowed."""
 _SOME_TIME: Final = _rule("self.matches('[1-9]')", "must be longer than 0")
 _WEIGHTS: Final = "self.filter(s, has(s.setWeight)).map(s, s.setWeight)"
+_SENDING_OR_WAITING: Final = (
+    "self.filter(s, has(s.analysis) || has(s.setWeight) && s.setWeight > 0.0 || has(s.setShadow) && s.setShadow > 0.0)"
+)
 RULES: Final[Mapping[str, list[dict[str, str]]]] = {
     "": [
         _rule(
@@ -59,8 +62,8 @@ RULES: Final[Mapping[str, list[dict[str, str]]]] = {
     "strategy.canary.steps": [
         _rule(f"{_WEIGHTS}.isSorted()", "setWeight must not fall along the steps"),
         _rule(
-            "self.size() == 0 || !has(self[0].analysis)",
-            "the first step is an analysis that would wait forever: nothing is sent to the candidate yet",
+            f"[{_SENDING_OR_WAITING}].all(found, found.size() == 0 || !has(found[0].analysis))",
+            "an analysis would wait forever: the candidate gets no requests before a setWeight or setShadow above 0",
         ),
     ],
     "strategy.canary.steps[]": [_rule(f"{_count(STEP_KINDS)} == 1", f"exactly one of {', '.join(STEP_KINDS)}")],
@@ -72,9 +75,15 @@ RULES: Final[Mapping[str, list[dict[str, str]]]] = {
             "cpu is 0: without a GPU a replica needs a share of a CPU, such as 100m",
         )
     ],
+    "serving.env": [
+        _rule(
+            f"self.all(name, name.matches('{ENV_NAME}'))",
+            f"names of environment variables must match {ENV_NAME}",
+        )
+    ],
     "traffic.limits.maxBodyBytes": [
         _rule(
-            f"[{_QUANTITY}].all(size, size.isGreaterThan(quantity('0')) && size.compareTo(quantity('1Gi')) <= 0)",
+            f"[{_QUANTITY}].all(size, size.compareTo(quantity('1')) >= 0 && size.compareTo(quantity('1Gi')) <= 0)",
             "1 to 1Gi are possible",
         )
     ],

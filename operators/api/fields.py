@@ -78,7 +78,9 @@ def _duration(value: object) -> object:
 
 
 def _quantity(value: object) -> object:
-    text = str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+    if isinstance(value, float) and not value.is_integer():
+        raise ValueError(f"a fraction must be text: write {value * 1000:g}m or put {value} in quotes")
+    text = str(int(value)) if isinstance(value, int | float) and not isinstance(value, bool) else value
     if isinstance(text, str):
         parse_quantity(text)
     return text
@@ -109,9 +111,10 @@ Duration = Annotated[
 Quantity = Annotated[
     str,
     BeforeValidator(_quantity),
-    WithJsonSchema({"x-kubernetes-int-or-string": True, "pattern": QUANTITY_PATTERN}),
+    WithJsonSchema({"x-kubernetes-int-or-string": True, "minimum": 0, "pattern": QUANTITY_PATTERN}),
 ]
-"""A Kubernetes quantity as it was written; `parse_quantity` reads it."""
+"""A Kubernetes quantity as it was written; `parse_quantity` reads it. Fractions are text: the API server knows whole
+numbers and text here, nothing else."""
 
 Percent = Annotated[
     float,

@@ -97,6 +97,8 @@ def _problems(errors: Sequence[ErrorDetails], content: Mapping[str, object]) -> 
             if problem is not None:
                 yield problem
                 continue
+        if error["type"] == "too_short" and error["input"]:
+            continue  # pydantic counts the entries that are left: what is wrong with the others is said already
         field = _path(location)
         if field not in seen:  # a field of two types has two errors
             seen.add(field)

@@ -67,7 +67,7 @@ def _spec() -> dict[str, Any]:
         "One replica's own HTTP server.",
         host=_text("Its address."),
         port=_number("Its port.", 1, 65535),
-    )
+    ) | {"required": ["host", "port"]}
     backend = _object(
         "One version of the model.",
         version=_text("The version's id."),
@@ -75,13 +75,13 @@ def _spec() -> dict[str, Any]:
             f"Its share of the live requests in basis points; all sum to {BASIS_POINTS} or are 0.", 0, BASIS_POINTS
         ),
         endpoints=_list("Its replicas that are ready.", endpoint),
-    )
+    ) | {"required": ["version", "weight"]}
     mirror = _object(
         "Copies of live requests for a version whose answers nobody sees.",
         version=_text("The version that gets them."),
         share=_number("The share of the live requests that is copied, in basis points.", 1, BASIS_POINTS),
         maxConcurrency=_number("Copies under way at once; what is beyond is not sent.", 1),
-    )
+    ) | {"required": ["version", "share", "maxConcurrency"]}
     retry = _object(
         "Attempts on another replica of the same version.",
         attempts=_number("Further attempts, at most.", 0),
@@ -89,7 +89,7 @@ def _spec() -> dict[str, Any]:
             "type": "boolean",
             "description": "Whether a request that may have reached the model is tried again.",
         },
-    )
+    ) | {"required": ["attempts", "idempotent"]}
     spec = _object(
         "What the routers shall do.",
         model=_text("The model's name in requests."),

@@ -26,7 +26,8 @@ SHARES: Final = frozenset({"weight", "shadow"})
 BLOCKS: Final = frozenset({"model", "serving"})
 """Fields that hold canonical JSON text."""
 INLINED: Final = "revision"
-"""The field whose own fields stand beside its neighbours: a candidate *is* a revision on its way."""
+"""The field whose own fields stand beside its neighbours: a candidate *is* a revision on its way. Local stores may hold
+statuses in which they stand in a block of this name; those are read too."""
 CONDITION_STATUS: Final[Mapping[bool | None, str]] = {True: "True", False: "False", None: "Unknown"}
 
 
@@ -91,7 +92,7 @@ def _read(cls: Any, content: Mapping[str, Any]) -> Any:
     for field in fields(cls):
         value = content.get(json_name(cls, field))
         if field.name == INLINED:
-            values[field.name] = _read(hints[field.name], content)
+            values[field.name] = _read(hints[field.name], content.get(INLINED, content))
         elif value is not None:
             values[field.name] = _decoder(cls, field.name, hints[field.name])(value)
         elif field.default is MISSING:

@@ -22,6 +22,7 @@ RESOLVED_SHA256: Final = "tidegate.dev/resolved-sha256"
 """The annotation with the digest (hex) of the artifact that the model's URI meant when the manifest was applied."""
 
 DNS_LABEL: Final = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
+ENV_NAME: Final = r"^[A-Za-z_][A-Za-z0-9_]*$"
 HOST: Final = r"^(\*|[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*)$"
 
 
@@ -119,8 +120,8 @@ class Serving(Block):
     )
     resources: Resources = Field(default=Resources(), description="What Ray reserves for each replica.")
     batching: Batching = Field(default=Batching(), description="How requests are gathered for a call of the model.")
-    env: Mapping[Annotated[str, Field(pattern="^[A-Za-z_][A-Za-z0-9_]*$")], str] = Field(
-        default={}, description="Environment variables of the replicas."
+    env: Mapping[Annotated[str, Field(pattern=ENV_NAME)], str] = Field(
+        default={}, max_length=256, description="Environment variables of the replicas."
     )
     pip: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
         default=(), max_length=256, description="Python packages that Ray installs for the replicas."

@@ -65,6 +65,8 @@ def _rest(draft: Draft) -> Summary:
     wanted = revision_of(draft.rollout).id
     if stable is None or wanted not in (stable.id, status.failed):
         phase = Phase.PENDING if stable is None else Phase.PROGRESSING
+        if draft.observed.serve is None:
+            return Summary(phase, "Waiting", f"{wanted} has not been started")
         return Summary(phase, "Waiting", f"{wanted} failed before: waiting for Ray Serve to clear it away")
     if status.stable_ready == 0:
         state = draft.state(stable)

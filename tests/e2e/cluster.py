@@ -22,9 +22,10 @@ SETOSA = [5.1, 3.5, 1.4, 0.2]
 
 @dataclass(frozen=True)
 class Cluster:
-    """One namespace of a cluster, through the programs that a person uses."""
+    """One namespace of a cluster, through the programs that a person uses. `team` is another that is followed too."""
 
     namespace: str
+    team: str
     ingress_port: int
     ingress_class: str
     clock: dict[str, float] = field(default_factory=dict)
@@ -50,23 +51,11 @@ class Cluster:
     def helm(self, *arguments: str, seconds: float = 400) -> str:
         return self.run("helm", "-n", self.namespace, *arguments, seconds=seconds)
 
-    def install(self, *arguments: str) -> None:
-        """Install or upgrade the chart."""
-        ingress = f"ingress.className={self.ingress_class}"
-        self.helm(
-            "upgrade",
-            "--install",
-            RELEASE,
-            str(CHART),
-            "-f",
-            str(VALUES),
-            "--set",
-            ingress,
-            *arguments,
-            "--timeout",
-            "6m",
-            "--take-ownership",  # of definitions that a release elsewhere has left
-        )
+    def install(self, chart: Path) -> None:
+        """Install the chart."""
+        settings = ["-f", str(VALUES), "--set", f"ingress.className={self.ingress_class}"]
+        # Definitions that a release elsewhere has left behind become this one's.
+        self.helm("install", RELEASE, str(chart), *settings, "--take-ownership")
 
     def get(self, *what: str) -> dict[str, Any]:
         """An object or a list as JSON."""
@@ -92,6 +81,10 @@ class Cluster:
 
     def status(self, name: str) -> dict[str, Any]:
         return dict(self.get("modelrollout", name).get("status") or {})
+
+    def logs(self, component: str) -> str:
+        """What all pods of one part have logged."""
+        return self.kubectl("logs", "-l", f"app.kubernetes.io/component={component}", "--tail=-1", "--prefix")
 
     def until(self, name: str, reached: Callable[[dict[str, Any]], bool], seconds: float = 90) -> dict[str, Any]:
         """Wait until the rollout's status satisfies `reached`; the status."""

@@ -1,15 +1,18 @@
 """A rollout's life on a real cluster, in the order in which a user meets it; steady load runs through every change."""
 
 import asyncio
+import os
+import re
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 from sklearn.datasets import load_iris
 
 from benchmarks.client import Load, cycle_rows, steady
-from tests.e2e.cluster import RELEASE, Cluster, answers
+from tests.e2e.cluster import CHART, RELEASE, Cluster, answers
 
 ROWS = load_iris(return_X_y=True)[0]
 ERRORS = {"name": "errors", "metric": "error-rate", "versus": "stable", "margin": 0.05}
@@ -77,6 +80,7 @@ def test_helm_test_makes_a_prediction(cluster: Cluster) -> None:
         assert len(cluster.pods(component)) == replicas
     said = cluster.helm("test", RELEASE, "--logs")
     assert "Succeeded" in said
+    assert "answers 200" in said
 
 
 def test_kubectl_wait_and_get_say_where_a_rollout_stands(cluster: Cluster) -> None:
@@ -183,7 +187,7 @@ async def test_an_upgrade_and_its_rollback_lose_no_request_and_no_rollout(cluste
     token = cluster.get("secret", "tidegate-ray-token")["data"]
     async with load_on(cluster, "iris"):
         for change in (
-            ["upgrade", RELEASE, "charts/tidegate", "--reuse-values", "--set", "router.podAnnotations.round=two"],
+            ["upgrade", RELEASE, str(CHART), "--reuse-values", "--set", "router.podAnnotations.round=two"],
             ["rollback", RELEASE],
         ):
             await aside(cluster.helm, *change, "--wait", "--timeout", "5m")
@@ -192,6 +196,32 @@ async def test_an_upgrade_and_its_rollback_lose_no_request_and_no_rollout(cluste
     assert after["metadata"]["uid"] == before["metadata"]["uid"]
     assert after["status"]["stable"] == before["status"]["stable"]
     assert cluster.get("secret", "tidegate-ray-token")["data"] == token
+
+
+def test_an_operator_at_rest_writes_nothing_and_costs_next_to_nothing(cluster: Cluster) -> None:
+    cluster.until("iris", healthy)
+    before = cluster.get("mr", "iris")["metadata"]["resourceVersion"], usage(cluster)
+    time.sleep(20)  # what is measured is that nothing happens
+    after = cluster.get("mr", "iris")["metadata"]["resourceVersion"], usage(cluster)
+    assert after[0] == before[0]
+    for pod, (cpu, memory) in after[1].items():
+        share = (cpu - before[1][pod][0]) / 20
+        print(f"{pod} at rest: {share:.2%} of a core, {memory / 1e6:.0f} MB")
+        assert share < 0.02
+        assert memory < 150e6
+
+
+def usage(cluster: Cluster) -> dict[str, tuple[float, int]]:
+    """CPU seconds so far and resident bytes of each operator."""
+    read = (
+        "print(open('/proc/1/stat').read().rpartition(')')[2].split()[11:13], open('/proc/1/statm').read().split()[1])"
+    )
+    found = {}
+    for pod in cluster.pods("operator"):
+        name = pod["metadata"]["name"]
+        user, system, pages = re.findall(r"\d+", cluster.kubectl("exec", name, "--", "python", "-c", read))
+        found[name] = (int(user) + int(system)) / os.sysconf("SC_CLK_TCK"), int(pages) * os.sysconf("SC_PAGE_SIZE")
+    return found
 
 
 def test_the_parts_may_do_what_they_need_and_nothing_else(cluster: Cluster) -> None:
@@ -212,7 +242,18 @@ def test_the_parts_may_do_what_they_need_and_nothing_else(cluster: Cluster) -> N
     assert not may("ray", "get", "modelroutes")
 
 
-def test_a_deleted_rollout_and_a_deleted_namespace_leave_nothing_behind(cluster: Cluster) -> None:
+async def test_a_deleted_namespace_takes_its_rollouts_along_and_disturbs_nobody(cluster: Cluster) -> None:
+    elsewhere = replace(cluster, namespace=cluster.team)
+    elsewhere.apply(elsewhere.rollout("leaves", "iris-1"))
+    elsewhere.until("leaves", healthy)
+    await answers(cluster, "leaves", 30)
+    async with load_on(cluster, "iris"):
+        await aside(cluster.kubectl, "delete", "namespace", cluster.team, "--timeout=120s")
+    again = cluster.kubectl("get", "namespace", cluster.team, check=False)
+    assert "NotFound" in again
+
+
+def test_a_deleted_rollout_leaves_nothing_behind(cluster: Cluster) -> None:
     cluster.kubectl("delete", "mr", "--all", "--timeout=120s")
     assert cluster.get("modelroutes")["items"] == []
 

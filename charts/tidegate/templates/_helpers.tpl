@@ -58,6 +58,17 @@ imagePullPolicy: {{ $image.pullPolicy }}
 {{- end }}
 {{- end }}
 
+{{- /*
+Where accounts get their Roles, as JSON: in the release's own namespace, or in the whole cluster ("") when others are
+followed. A Role in another namespace goes with it when somebody deletes it, before the operator has let go of the
+rollouts there, and both would wait for each other forever.
+*/}}
+{{- define "tidegate.roleNamespaces" -}}
+{{- $own := list .Release.Namespace }}
+{{- $watched := include "tidegate.watched" . | fromJsonArray }}
+{{- eq (toJson $watched) (toJson $own) | ternary $own (list "") | toJson }}
+{{- end }}
+
 {{- /* What operator and routers both need to know. */}}
 {{- define "tidegate.env" -}}
 - name: POD_NAME

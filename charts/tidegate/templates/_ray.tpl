@@ -44,6 +44,11 @@ dashboard-port: "8265"
 # A head that stops takes Ray Serve along: there is nothing to wait for.
 - name: RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S
   value: {{ .drainSeconds | quote }}
+# A replica that finds no room says so after these seconds.
+- name: RAY_SERVE_SLOW_STARTUP_WARNING_S
+  value: "10"
+- name: RAY_SERVE_SLOW_STARTUP_WARNING_PERIOD_S
+  value: "10"
 - name: RAY_USAGE_STATS_ENABLED
   value: "0"
 - name: RAY_worker_niceness

@@ -55,7 +55,7 @@ RELEASE_AT_HOME = {("coordination.k8s.io", "leases", verb) for verb in ("create"
     ("values", "watched"),
     [
         ((), (NAMESPACE,)),
-        (VARIANTS["some namespaces"], ("team-a", "team-b")),
+        (VARIANTS["some namespaces"], (None,)),
         (VARIANTS["all namespaces"], (None,)),
     ],
 )
@@ -73,13 +73,15 @@ def test_accounts_may_do_exactly_this(values: tuple[str, ...], watched: tuple[st
 
 
 @pytest.mark.parametrize("values", VARIANTS.values(), ids=VARIANTS)
-def test_there_are_no_wildcards_and_no_roles_of_the_whole_cluster_unless_it_is_watched(values: tuple[str, ...]) -> None:
+def test_there_are_no_wildcards_and_only_who_follows_other_namespaces_has_cluster_roles(
+    values: tuple[str, ...],
+) -> None:
     objects = render(*values)
     for role in kinds(objects, "Role", "ClusterRole"):
         for rule in role["rules"]:
             assert "*" not in [*rule["apiGroups"], *rule["resources"], *rule["verbs"]], role["metadata"]["name"]
     wide = kinds(objects, "ClusterRole", "ClusterRoleBinding")
-    assert bool(wide) == (values == VARIANTS["all namespaces"])
+    assert bool(wide) == (values in (VARIANTS["all namespaces"], VARIANTS["some namespaces"]))
 
 
 def test_only_the_operators_own_lease_may_be_changed() -> None:

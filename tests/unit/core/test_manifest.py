@@ -92,6 +92,15 @@ def test_all_problems_are_told_at_once() -> None:
     assert set(problems(document)) == {"spec.serving.replicas", "spec.model.runtime", "spec.extra"}
 
 
+def test_a_bad_entry_is_not_called_missing_too() -> None:
+    assert set(problems(with_field("spec.traffic.hosts", ["a b"]))) == {"spec.traffic.hosts[0]"}
+
+
+@pytest.mark.parametrize("cpu", [1, 1.0, "1"])
+def test_a_whole_quantity_may_be_a_number(cpu: object) -> None:
+    assert parse_manifest(with_field("spec.serving.resources.cpu", cpu)).spec.serving.resources.cpu == "1"
+
+
 def test_an_empty_document_is_refused() -> None:
     assert set(problems({})) == {"apiVersion", "kind", "metadata.name", "spec"}
 

@@ -49,6 +49,21 @@ def test_a_status_comes_back_as_it_was_written(status: RolloutStatus) -> None:
     assert status_from_json(json.loads(json.dumps(status_to_json(status)))) == status
 
 
+def test_a_version_on_its_way_says_what_it_is_without_a_block_of_its_own() -> None:
+    written = status_to_json(FULL)
+    assert written["candidate"].keys() == {"id", "model", "serving", "startedAt", "ready", "startingSince"}
+    assert written["retiring"][0].keys() == {"id", "model", "serving", "promotedAt", "until"}
+
+
+def test_a_status_with_a_block_for_the_version_is_still_read() -> None:
+    written = status_to_json(FULL)
+    for beside in (written["candidate"], *written["retiring"]):
+        beside["revision"] = {
+            name: beside.pop(name) for name in ("id", "model", "serving", "promotedAt") if name in beside
+        }
+    assert status_from_json(written) == FULL
+
+
 def test_a_status_looks_like_kubernetes() -> None:
     written = status_to_json(FULL)
     assert written["observedGeneration"] == 3
