@@ -20,7 +20,8 @@ TITLE = re.compile(r"^#+ (.*)$", re.MULTILINE)
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SPAN = re.compile(r"`([^`\n]+)`")
 MAKE = re.compile(r"^(?:\$ )?make ([\w-]+)")
-TIDEGATE = re.compile(r"(?<!install )(?<!upgrade )\btidegate ([a-z]+)([^`|;)]*)")  # the chart's release has the same name
+# The release of the chart has the same name as the command.
+TIDEGATE = re.compile(r"(?<!install )(?<!upgrade )\btidegate ([a-z]+)([^`|;)]*)")
 ROW = re.compile(r"^\| (`.*?`) \| ", re.MULTILINE)
 CODE = re.compile(r"[a-z]+(_[a-z]+)*")
 OPTION = re.compile(r"(?<!\S)--?[a-z][a-z-]*")
