@@ -5,7 +5,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from operators.cli import manifests, show, wishes
+from operators.cli import manifests, show, simulate, wishes
 from operators.cli.errors import sentence
 from operators.cli.program import PLUGIN, TIDEGATE, Program
 
@@ -61,6 +61,7 @@ def command_line(program: Program) -> typer.Typer:
         wishes.delete,
     ):
         line.command()(program.command(command))
+    line.command()(simulate.simulate)
     line.command()(version)
     return line
 

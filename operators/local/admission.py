@@ -18,11 +18,14 @@ from serving.artifacts import digest
 _URI = "spec.model.uri"
 
 
-def admit(document: Document) -> Admitted:
-    """Complete and check one manifest. Raises `InvalidManifest` with all its problems."""
+def admit(document: Document, needed: bool = True) -> Admitted:
+    """Complete and check one manifest. Raises `InvalidManifest` with all its problems.
+
+    `needed`: the model must be there.
+    """
     content = _with_absolute_uri(document)
     rollout = parse_manifest(content)
-    resolved = {RESOLVED_SHA256: _resolved(rollout)}
+    resolved = _resolved(rollout, needed)
     annotations = {**rollout.metadata.annotations, **resolved}
     metadata = rollout.metadata.model_copy(update={"annotations": annotations})
     return Admitted(document.place, content, rollout.model_copy(update={"metadata": metadata}), resolved)
@@ -41,11 +44,13 @@ def _with_absolute_uri(document: Document) -> dict[str, object]:
     return content
 
 
-def _resolved(rollout: ModelRollout) -> str:
-    """The SHA-256 of the model that the URI names now."""
+def _resolved(rollout: ModelRollout, needed: bool) -> dict[str, str]:
+    """The annotation with the SHA-256 of the model that the URI names now; none for one that may be absent and is."""
     path = Path(unquote(urlsplit(rollout.spec.model.uri).path))
     try:
         if not path.exists():
+            if not needed:
+                return {}
             raise InvalidManifest((Problem(_URI, f"there is nothing at {path}"),))
         found = digest(path)
     except (OSError, ValueError) as error:  # ValueError: a NUL byte in the path
@@ -54,7 +59,7 @@ def _resolved(rollout: ModelRollout) -> str:
     if wanted is not None and wanted != found:
         reason = f"{path} has the SHA-256 {found}, not this one: the file is not the one that was meant"
         raise InvalidManifest((Problem("spec.model.sha256", reason),))
-    return found
+    return {RESOLVED_SHA256: found}
 
 
 def _mapping(value: object) -> Mapping[str, object]:

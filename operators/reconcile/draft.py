@@ -29,6 +29,8 @@ class Draft:
         self.rollout = rollout
         self.observed = observed
         self.now = round(observed.now, 3)
+        self.wanted = revision_of(rollout)
+        """The version that the manifest asks for."""
         self.status: RolloutStatus = rollout.status
         self.events: list[Event] = []
         self.consumed: list[Command] = []
@@ -74,7 +76,7 @@ class Draft:
             return REPLACE
         version = status.candidate.revision.id
         recent = {revision.id for revision in status.revisions[1 : 1 + self.rollout.spec.rollback_window]}
-        undone = version != revision_of(self.rollout).id
+        undone = version != self.wanted.id
         return REPLACE if undone or version in recent else strategy_for(self.rollout)
 
     def state(self, revision: Revision) -> TargetState:
@@ -161,7 +163,7 @@ class Draft:
         rest = f"{stable.id} serves all requests" if stable else "there is no other version, requests get 503"
         message = f"{version} was aborted: {why}; {rest}"
         self.retire_candidate(delayed)
-        wanted = revision_of(self.rollout).id
+        wanted = self.wanted.id
         if version == wanted:
             message += f"; it is not tried again until the spec changes or you say `tidegate retry {self.name}`"
         # The manifest's version was given up before a version that somebody went back to: it stays so.
