@@ -114,13 +114,15 @@ class Demo:
     async def follow(self, label: str, until: Phase) -> RolloutStatus:
         """Watch the rollout, with live counts per version, until it comes to rest."""
         last: RolloutStatus | None = None
-        begun = seen_at = time.time()
+        begun = seen_at = since = time.time()
         deadline = begun + STEP_DEADLINE_SECONDS
         with Live(console=self.console, auto_refresh=False) as live:
             while time.time() < deadline:
                 looked_at = time.time()
                 status = self.rollout().status
-                self._note(label, last, seen_at, status)
+                if last is None or _traffic(last) != _traffic(status):
+                    self._note(label, last, since, seen_at)
+                    since = looked_at
                 live.update(self._line(label, status), refresh=True)
                 if (
                     status.phase is until
@@ -141,17 +143,17 @@ class Demo:
         await asyncio.sleep(PROMOTED_SECONDS)
         self.stages.append(Stage(label, status.stable.id, 10_000, 0, start, time.time()))
 
-    def _note(self, label: str, last: RolloutStatus | None, seen_at: float, now: RolloutStatus) -> None:
-        """When the shares changed, the time they were in force is over: it becomes a stage.
+    def _note(self, label: str, last: RolloutStatus | None, since: float, seen_at: float) -> None:
+        """The shares changed: the time they were in force, seen since `since`, becomes a stage.
 
         It ends when they were last seen: a status is stored before its route is published.
         """
         if last is None or last.candidate is None or last.evidence_since is None:
             return
-        changed = (last.weight, last.shadow, last.evidence_since) != (now.weight, now.shadow, now.evidence_since)
-        if changed and seen_at - last.evidence_since > SHORTEST_STAGE_SECONDS:
+        start = max(since, last.evidence_since)
+        if seen_at - start > SHORTEST_STAGE_SECONDS:
             version = last.candidate.revision.id
-            self.stages.append(Stage(label, version, last.weight, last.shadow, last.evidence_since, seen_at))
+            self.stages.append(Stage(label, version, last.weight, last.shadow, start, seen_at))
 
     def _line(self, label: str, status: RolloutStatus) -> str:
         since = status.evidence_since or time.time()
@@ -180,6 +182,11 @@ class Demo:
                 f"{stage.shadow / 100:g} %",
             )
         return table
+
+
+def _traffic(status: RolloutStatus) -> tuple[int, int, float | None]:
+    """What the candidate is meant to get, and since when every router divides the traffic so."""
+    return status.weight, status.shadow, status.evidence_since
 
 
 async def play(demo: Demo) -> None:

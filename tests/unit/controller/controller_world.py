@@ -258,7 +258,11 @@ def run(world: World, script: Script | float, **options: Any) -> None:
     with asyncio.Runner(loop_factory=lambda: JumpingLoop(world.time)) as runner:
         try:
             runner.run(play())
-        except* Crash as crashes:
+        except ExceptionGroup as failures:
+            # `except*` would put what is raised here into a group again, before Python 3.11.4.
+            crashes = failures.subgroup(Crash)
+            if crashes is None or crashes.exceptions != failures.exceptions:
+                raise
             raise crashes.exceptions[0] from None
 
 
