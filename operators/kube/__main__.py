@@ -11,14 +11,17 @@ import os
 import signal
 import sys
 from collections.abc import Coroutine, Iterator, Sequence
-from typing import Any
+from typing import Any, Final
 
 from operators.kube.client import NoCluster, connected
 from operators.kube.lease import LeaseLost
 from operators.kube.process import operate
-from operators.kube.release import release
+from operators.kube.release import leave, release
 from operators.kube.settings import BadEnvironment, Place, Settings
 from operators.ports import PortUnavailable
+
+LEAVE_SECONDS: Final = 10.0
+"""How long the last look at the own namespace may take: a pod that stops has 30 seconds."""
 
 log = logging.getLogger("operators.kube")
 
@@ -54,7 +57,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 async def _run() -> None:
-    await operate(Settings.read(os.environ))
+    settings = Settings.read(os.environ)
+    try:
+        await operate(settings)
+    except asyncio.CancelledError:
+        await _leave(settings.place)
+        raise
+
+
+async def _leave(place: Place) -> None:
+    try:
+        async with asyncio.timeout(LEAVE_SECONDS), connected() as api:
+            await leave(api, place)
+    except (NoCluster, PortUnavailable, TimeoutError) as error:
+        log.warning("whether namespace %s is being deleted could not be found out: %s", place.namespace, error)
 
 
 async def _release() -> None:

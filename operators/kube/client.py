@@ -46,6 +46,7 @@ class Resource:
 
 ROLLOUTS: Final = Resource("tidegate.dev/v1alpha1", "modelrollouts")
 ROUTES: Final = Resource(f"{modelroute.GROUP}/{modelroute.VERSION}", modelroute.PLURAL)
+NAMESPACES: Final = Resource("v1", "namespaces")
 PODS: Final = Resource("v1", "pods")
 EVENTS: Final = Resource("v1", "events")
 LEASES: Final = Resource("coordination.k8s.io/v1", "leases")
@@ -117,8 +118,8 @@ class Api:
                 return found
             query["continue"] = following
 
-    async def get(self, resource: Resource, namespace: str, name: str) -> Object:
-        """One object."""
+    async def get(self, resource: Resource, namespace: str | None, name: str) -> Object:
+        """One object; without a namespace, one that is in none."""
         return await self._ask("GET", resource.path(namespace, name))
 
     async def create(self, resource: Resource, namespace: str, content: Mapping[str, Any]) -> Object:

@@ -5,7 +5,7 @@ import contextlib
 import logging
 from typing import Final
 
-from operators.kube.client import ROLLOUTS, Api, Conflict, NotFound, Patch
+from operators.kube.client import NAMESPACES, ROLLOUTS, Api, Conflict, NotFound, Patch
 from operators.kube.lease import RENEW_SECONDS, Lease
 from operators.kube.settings import Place
 from operators.kube.store import without_finalizer
@@ -27,6 +27,22 @@ async def release(api: Api, place: Place) -> None:
     """
     await Lease(api, place.namespace, place.lease, HOLDER).seize(LEASE_SECONDS)
     await asyncio.sleep(RENEW_SECONDS + 1)
+    await _let_go(api, place)
+
+
+async def leave(api: Api, place: Place) -> None:
+    """An operator's last act: when its own namespace is being deleted, nobody comes after it, so let all rollouts go.
+
+    Kubernetes deletes the pods of a namespace before anything else in it, and would wait for the finalizers forever.
+    Raises `PortUnavailable`.
+    """
+    namespace = await api.get(NAMESPACES, None, place.namespace)
+    if "deletionTimestamp" in namespace["metadata"]:
+        log.warning("namespace %s is being deleted: its rollouts are let go", place.namespace)
+        await _let_go(api, place)
+
+
+async def _let_go(api: Api, place: Place) -> None:
     for _ in range(ATTEMPTS):
         left = [one["metadata"] for one in await api.objects(ROLLOUTS, place.watched)]
         left = [metadata for metadata in left if without_finalizer(metadata)]

@@ -22,10 +22,10 @@ SETOSA = [5.1, 3.5, 1.4, 0.2]
 
 @dataclass(frozen=True)
 class Cluster:
-    """One namespace of a cluster, through the programs that a person uses. `team` is another that is followed too."""
+    """One namespace of a cluster, through the programs that a person uses. `others` are followed too."""
 
     namespace: str
-    team: str
+    others: tuple[str, ...]
     ingress_port: int
     ingress_class: str
     clock: dict[str, float] = field(default_factory=dict)
@@ -53,7 +53,9 @@ class Cluster:
 
     def install(self, chart: Path) -> None:
         """Install the chart."""
+        followed = ",".join((self.namespace, *self.others))
         settings = ["-f", str(VALUES), "--set", f"ingress.className={self.ingress_class}"]
+        settings += ["--set", f"operator.watchNamespaces={{{followed}}}"]
         # Definitions that a release elsewhere has left behind become this one's.
         self.helm("install", RELEASE, str(chart), *settings, "--take-ownership")
 

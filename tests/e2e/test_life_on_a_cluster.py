@@ -243,13 +243,14 @@ def test_the_parts_may_do_what_they_need_and_nothing_else(cluster: Cluster) -> N
 
 
 async def test_a_deleted_namespace_takes_its_rollouts_along_and_disturbs_nobody(cluster: Cluster) -> None:
-    elsewhere = replace(cluster, namespace=cluster.team)
+    [team] = cluster.others
+    elsewhere = replace(cluster, namespace=team)
     elsewhere.apply(elsewhere.rollout("leaves", "iris-1"))
     elsewhere.until("leaves", healthy)
     await answers(cluster, "leaves", 30)
     async with load_on(cluster, "iris"):
-        await aside(cluster.kubectl, "delete", "namespace", cluster.team, "--timeout=120s")
-    again = cluster.kubectl("get", "namespace", cluster.team, check=False)
+        await aside(cluster.kubectl, "delete", "namespace", team, "--timeout=120s")
+    again = cluster.kubectl("get", "namespace", team, check=False)
     assert "NotFound" in again
 
 

@@ -41,7 +41,7 @@ OPERATOR = (
     | {(TIDEGATE, "modelroutes", verb) for verb in ("get", "list", "watch", "create", "patch", "delete")}
     | {(TIDEGATE, "modelrollouts/status", "patch"), (TIDEGATE, "modelroutes/status", "patch"), ("", "events", "create")}
 )
-OPERATOR_AT_HOME = {("", "pods", verb) for verb in ("list", "watch")} | {
+OPERATOR_AT_HOME = {("", "namespaces", "get"), ("", "pods", "list"), ("", "pods", "watch")} | {
     ("coordination.k8s.io", "leases", verb) for verb in ("create", "get", "update")
 }
 ROUTER = {(TIDEGATE, "modelroutes", verb) for verb in ("get", "list", "watch")} | {
