@@ -17,8 +17,9 @@ import sys
 from collections.abc import Sequence
 
 from router.admin import AdminUnavailable, EnvoyAdmin
-from router.drain import NOTICE_SECONDS, DrainTimeout, drain
-from router.settings import BadEnvironment, PodSettings, paths, write_bootstrap
+from router.pod.drain import NOTICE_SECONDS, DrainTimeout, drain
+from router.pod.environment import BadEnvironment
+from router.pod.settings import PodSettings, paths, write_bootstrap
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 asyncio.run(drain(EnvoyAdmin(paths(os.environ).admin_socket), options.seconds, options.notice))
             case _:
                 # The others run in containers where the memory that this takes is Envoy's.
-                from router.pod import run  # noqa: PLC0415
+                from router.pod.process import run  # noqa: PLC0415
 
                 asyncio.run(run(PodSettings.read(os.environ)))
     except AdminUnavailable as error:

@@ -12,6 +12,7 @@ from router.admin import AdminUnavailable, EnvoyAdmin
 from router.admission import Admission
 from router.config import ListenConfig, RouterPaths
 from router.ir import BackendKey, Route, RouteKey, RouteStatus, TrafficCounters
+from router.news import News
 from router.server import AdsServer, Stream
 from router.session import Footprint, Request, Session
 from router.snapshot import InvalidRoutes, ResourceType, Snapshot, build
@@ -40,7 +41,7 @@ class Router:
         self._carried = Footprint()
         self._meter = traffic.Meter()
         self._told: dict[RouteKey, RouteStatus] = {}
-        self._listeners: set[asyncio.Queue[RouteKey | None]] = set()
+        self._news = News[RouteKey]()
         self._settled = asyncio.Event()
         self._answers: Counter[tuple[ResourceType, bool]] = Counter()
         self._saver: asyncio.Task[None] | None = None
@@ -113,16 +114,9 @@ class Router:
         self._meter.keep(backends)
         return self._meter.update(traffic.read(stats, backends))
 
-    async def changes(self) -> AsyncIterator[RouteKey | None]:
+    def changes(self) -> AsyncIterator[RouteKey | None]:
         """Keys whose status changed, as it happens; first None: any may have."""
-        queue: asyncio.Queue[RouteKey | None] = asyncio.Queue()
-        queue.put_nowait(None)
-        self._listeners.add(queue)
-        try:
-            while True:
-                yield await queue.get()
-        finally:
-            self._listeners.discard(queue)
+        return self._news.listen()
 
     # What the configuration server calls.
 
@@ -184,8 +178,7 @@ class Router:
             self._told[key] = status
             if key not in published and status.acknowledged:
                 del self._told[key]
-            for queue in self._listeners:
-                queue.put_nowait(key)
+            self._news.tell(key)
 
     async def _save_changes(self) -> None:
         while True:

@@ -13,12 +13,14 @@ import sys
 from collections.abc import Coroutine, Iterator, Sequence
 from typing import Any, Final
 
-from operators.kube.client import NoCluster, connected
+from operators.kube.client import connected
 from operators.kube.lease import LeaseLost
 from operators.kube.process import operate
 from operators.kube.release import leave, release
-from operators.kube.settings import BadEnvironment, Place, Settings
+from operators.kube.settings import PROGRAM, Place, Settings
 from operators.ports import PortUnavailable
+from router.pod.cluster import NoCluster
+from router.pod.environment import BadEnvironment
 
 LEAVE_SECONDS: Final = 10.0
 """How long the last look at the own namespace may take: a pod that stops has 30 seconds."""
@@ -96,7 +98,7 @@ def _leaves(errors: BaseExceptionGroup[Any]) -> Iterator[BaseException]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m operators.kube",
+        prog=PROGRAM,
         description=__doc__,
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -11,10 +11,10 @@ from typing import Any, Final
 
 import aiohttp
 from kubernetes.aio.client import ApiClient, Configuration
-from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
 
 from operators.ports import StoreRefused, StoreUnavailable
 from router import modelroute
+from router.pod import cluster
 
 REQUEST_SECONDS: Final = 10.0
 PAGE: Final = 500
@@ -58,10 +58,6 @@ class Patch(Enum):
     MERGE = "application/merge-patch+json"
     JSON = "application/json-patch+json"
     APPLY = "application/apply-patch+yaml"
-
-
-class NoCluster(Exception):
-    """There is no API server to talk to; the message says what is missing."""
 
 
 class ApiUnavailable(StoreUnavailable):
@@ -197,38 +193,8 @@ def _failure(status: int, request: str, text: bytes) -> ApiUnavailable | ApiRefu
     return kinds.get(status, ApiRefused)(status, message)
 
 
-async def configuration(kubeconfig: str | None = None) -> Configuration:
-    """How to reach the API server: as this file says, else the pod's service account, else the file in KUBECONFIG.
-
-    Raises `NoCluster`.
-    """
-    found = Configuration()
-    # Neither a proxy nor credentials of the environment have a place between the operator and its API server.
-    found.client_session_kwargs = {"trust_env": False}
-    inside = "not asked for"
-    if kubeconfig is None:
-        try:
-            load_incluster_config(client_configuration=found)  # type: ignore[no-untyped-call]
-        except ConfigException as error:
-            inside = str(error)
-        else:
-            return found
-    try:
-        await load_kube_config(kubeconfig, client_configuration=found)  # type: ignore[no-untyped-call]
-    except (ConfigException, OSError) as outside:
-        raise NoCluster(
-            f"there is neither a service account ({inside}) nor a kubeconfig ({outside}): "
-            "run this in a pod, or let KUBECONFIG name the file of a cluster"
-        ) from outside
-    return found
-
-
 @asynccontextmanager
 async def connected(kubeconfig: str | None = None) -> AsyncIterator[Api]:
-    """The API server that `configuration` finds. Raises `NoCluster`."""
-    try:
-        client = ApiClient(await configuration(kubeconfig))
-    except (OSError, ValueError) as error:
-        raise NoCluster(f"the API server's address or certificates cannot be used: {error}") from error
-    async with client:
-        yield Api(client, partial(configuration, kubeconfig))
+    """The API server that `router.pod.cluster` finds. Raises `NoCluster`."""
+    async with cluster.connected(kubeconfig) as client:
+        yield Api(client, partial(cluster.configuration, kubeconfig))

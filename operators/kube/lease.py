@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from typing import Final, Never
 
 from operators.kube.client import LEASES, Api, Conflict, NotFound, Object
-from operators.kube.retry import Retry
 from operators.ports import PortUnavailable
+from router.pod.retry import Retry
 
 DURATION_SECONDS: Final = 10
 RENEW_SECONDS: Final = 2.0
@@ -74,7 +74,7 @@ class Lease:
             except Conflict:
                 pass  # somebody else was faster
             except PortUnavailable as error:
-                await retry.pause(error)
+                await retry.pause(str(error))
                 continue
             retry.over()
             await asyncio.sleep(LOOK_SECONDS)

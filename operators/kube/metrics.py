@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
@@ -54,6 +54,10 @@ class Metrics:
             ["namespace", "name", "check", "verdict"],
             registry=registry,
         )
+
+    async def text(self) -> bytes:
+        """All of them in the text format, one scrape."""
+        return generate_latest(self.registry)
 
     def queued(self, depth: int) -> None:
         """See `Observer`."""

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Final
 
 import httpx
@@ -10,7 +11,6 @@ import httpx
 from operators.clock import SystemClock
 from operators.controller import Controller
 from operators.kube.client import PODS, ROLLOUTS, ROUTES, Api, connected
-from operators.kube.http import serving
 from operators.kube.lease import Lease
 from operators.kube.metrics import Metrics
 from operators.kube.pods import RouterPods
@@ -20,6 +20,7 @@ from operators.kube.settings import Settings
 from operators.kube.store import KubeStore
 from operators.kube.traffic import FleetTraffic
 from operators.kube.watch import watch
+from router.pod.http import serving
 
 SILENT_SECONDS: Final = 30.0
 """A process that has not heard of the API server for so long is not ready."""
@@ -37,7 +38,7 @@ async def operate(settings: Settings) -> None:
         api = await stack.enter_async_context(connected())
         lease = Lease(api, settings.place.namespace, settings.place.lease, settings.pod)
         metrics = Metrics(lambda: lease.held)
-        await stack.enter_async_context(serving(settings.http_port, metrics.registry, lambda: _unready(lease)))
+        await stack.enter_async_context(serving(settings.http_port, partial(_unready, lease), metrics.text))
         ray = RotatedRay(settings.ray_url, settings.ray_token_file)
         stack.push_async_callback(ray.close)
         client = await stack.enter_async_context(httpx.AsyncClient(trust_env=False))
@@ -64,7 +65,7 @@ async def _lead(settings: Settings, api: Api, ray: RotatedRay, client: httpx.Asy
         tasks.create_task(Controller(store, ray, routes, clock, observer=metrics).run())
 
 
-def _unready(lease: Lease) -> str | None:
+async def _unready(lease: Lease) -> str | None:
     if lease.heard is None:
         return "the API server has not answered yet"
     silent = asyncio.get_running_loop().time() - lease.heard

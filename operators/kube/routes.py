@@ -18,11 +18,12 @@ from operators.api import API_VERSION
 from operators.api import KIND as ROLLOUT_KIND
 from operators.kube.client import ROUTES, Api, ApiRefused, Conflict, NotFound, Object, Patch
 from operators.kube.pods import RouterPods
-from operators.kube.retry import Retry
 from operators.kube.traffic import FleetTraffic
 from operators.ports import PortUnavailable
 from router.ir import BackendKey, Route, RouteKey, RouteStatus, TrafficCounters
 from router.modelroute import GROUP, KIND, VERSION, Acknowledgement, acknowledgements, route_of, spec_of
+from router.news import News
+from router.pod.retry import Retry
 
 MANAGED_BY: Final = "app.kubernetes.io/managed-by"
 MANAGER: Final = "tidegate"
@@ -86,7 +87,7 @@ class Routes:
         self._objects: dict[RouteKey, Published] = {}
         self._refused: dict[RouteKey, str] = {}
         self._told: dict[RouteKey, RouteStatus] = {}
-        self._listeners: set[asyncio.Queue[RouteKey | None]] = set()
+        self._news = News[RouteKey]()
         self._began = False
         self._dirty: set[RouteKey] = set()
         self._pods_dirty = False
@@ -125,16 +126,9 @@ class Routes:
         """Cumulative traffic of every version of the published routes; None when a live router does not answer."""
         return await self._traffic.read(list(self._pods.found.values()), self._wanted.keys())
 
-    async def changes(self) -> AsyncIterator[RouteKey | None]:
+    def changes(self) -> AsyncIterator[RouteKey | None]:
         """Keys whose status changed, as it happens; first None: any may have."""
-        queue: asyncio.Queue[RouteKey | None] = asyncio.Queue()
-        queue.put_nowait(None)
-        self._listeners.add(queue)
-        try:
-            while True:
-                yield await queue.get()
-        finally:
-            self._listeners.discard(queue)
+        return self._news.listen()
 
     # What the watches call.
 
@@ -161,7 +155,7 @@ class Routes:
                 await self._look(everything=True)
                 break
             except PortUnavailable as error:
-                await retry.pause(error)
+                await retry.pause(str(error))
         self._wanted = {
             key: found.route for key, found in self._objects.items() if found.ours and found.route is not None
         }
@@ -184,7 +178,7 @@ class Routes:
             except PortUnavailable as error:
                 self._list_due = True
                 self._tell()
-                await retry.pause(error)
+                await retry.pause(str(error))
             else:
                 retry.over()
                 self._tell()
@@ -281,8 +275,7 @@ class Routes:
             if key in self._wanted or key in self._objects:
                 self._told[key] = status
             if told.get(key) != status:
-                for queue in self._listeners:
-                    queue.put_nowait(key)
+                self._news.tell(key)
 
 
 def _manifest(route: Route, owner: str | None) -> Object:

@@ -5,11 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-LARGEST_PORT: Final = 65_535
+from router.pod.environment import Environment
 
-
-class BadEnvironment(Exception):
-    """A variable of the environment is missing or makes no sense; the message names it."""
+PROGRAM: Final = "python -m operators.kube"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +21,11 @@ class Place:
     @classmethod
     def read(cls, environ: Mapping[str, str]) -> "Place":
         """Raises `BadEnvironment`."""
-        namespace = _required(environ, "TIDEGATE_NAMESPACE")
-        watched = environ.get("TIDEGATE_WATCH_NAMESPACES", namespace)
+        told = Environment(environ, PROGRAM)
         return cls(
-            namespace=namespace,
-            watched=tuple(sorted({name.strip() for name in watched.split(",") if name.strip()})),
-            lease=environ.get("TIDEGATE_LEASE") or "tidegate-operator",
+            namespace=told.required("TIDEGATE_NAMESPACE"),
+            watched=told.namespaces(),
+            lease=told.optional("TIDEGATE_LEASE", "tidegate-operator"),
         )
 
 
@@ -47,27 +44,14 @@ class Settings:
     @classmethod
     def read(cls, environ: Mapping[str, str]) -> "Settings":
         """Raises `BadEnvironment`."""
-        token = environ.get("TIDEGATE_RAY_TOKEN_FILE")
+        told = Environment(environ, PROGRAM)
+        token = told.optional("TIDEGATE_RAY_TOKEN_FILE", "")
         return cls(
             place=Place.read(environ),
-            pod=_required(environ, "POD_NAME"),
-            ray_url=_required(environ, "TIDEGATE_RAY_URL"),
+            pod=told.required("POD_NAME"),
+            ray_url=told.required("TIDEGATE_RAY_URL"),
             ray_token_file=Path(token) if token else None,
-            router_selector=_required(environ, "TIDEGATE_ROUTER_SELECTOR"),
-            router_port=_port(environ, "TIDEGATE_ROUTER_PORT", 9901),
-            http_port=_port(environ, "TIDEGATE_HTTP_PORT", 8081),
+            router_selector=told.required("TIDEGATE_ROUTER_SELECTOR"),
+            router_port=told.port("TIDEGATE_ROUTER_PORT", 9901),
+            http_port=told.port("TIDEGATE_HTTP_PORT", 8081),
         )
-
-
-def _required(environ: Mapping[str, str], name: str) -> str:
-    value = environ.get(name, "").strip()
-    if not value:
-        raise BadEnvironment(f"{name} is not set; `python -m operators.kube --help` lists what the operator needs")
-    return value
-
-
-def _port(environ: Mapping[str, str], name: str, default: int) -> int:
-    text = environ.get(name) or str(default)
-    if not text.isdecimal() or not 1 <= int(text) <= LARGEST_PORT:
-        raise BadEnvironment(f"{name} is {text!r}; it must be a port, 1 to {LARGEST_PORT}")
-    return int(text)

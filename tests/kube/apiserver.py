@@ -41,19 +41,19 @@ class ApiServer:
         """A kubeconfig for its administrator."""
         return self.root / "kubeconfig"
 
+    @property
+    def certificate(self) -> Path:
+        """What its clients trust: it signs its own certificate and puts the whole chain there."""
+        return self.root / "certificates" / "apiserver.crt"
+
     def start(self) -> None:
         """Start what does not run; returns once the API server is ready. Raises `AssertionError` with its log."""
         if not self.port:
-            self.port, peer, self._etcd_port = _free_ports(3)
+            self.port, peer, free = _free_ports(3)
             self._prepare()
-            self._run(
-                "etcd",
-                *("--data-dir", str(self.root / "etcd"), "--unsafe-no-fsync", "--log-level", "warn"),
-                *("--listen-client-urls", self._etcd, "--advertise-client-urls", self._etcd),
-                *("--listen-peer-urls", f"http://{HOST}:{peer}"),
-                *("--initial-advertise-peer-urls", f"http://{HOST}:{peer}"),
-                *("--initial-cluster", f"default=http://{HOST}:{peer}"),
-            )
+            if not self._etcd_port:
+                self._etcd_port = free
+                self._start_etcd(peer)
         self._run(
             "kube-apiserver",
             *("--etcd-servers", self._etcd, "--bind-address", HOST, "--advertise-address", HOST),
@@ -72,8 +72,12 @@ class ApiServer:
         process.kill()
         process.wait()
 
+    def another(self, root: Path) -> "ApiServer":
+        """One more over the same data, not started yet. Of changes before its start it knows only what came of them."""
+        return ApiServer(root, _etcd_port=self._etcd_port)
+
     def stop(self) -> None:
-        """End everything."""
+        """End everything that this has started."""
         for process in reversed(self._processes.values()):
             process.send_signal(signal.SIGKILL)
             process.wait()
@@ -107,6 +111,16 @@ class ApiServer:
     def _key(self) -> Path:
         return self.root / "service-accounts.pem"
 
+    def _start_etcd(self, peer: int) -> None:
+        self._run(
+            "etcd",
+            *("--data-dir", str(self.root / "etcd"), "--unsafe-no-fsync", "--log-level", "warn"),
+            *("--listen-client-urls", self._etcd, "--advertise-client-urls", self._etcd),
+            *("--listen-peer-urls", f"http://{HOST}:{peer}"),
+            *("--initial-advertise-peer-urls", f"http://{HOST}:{peer}"),
+            *("--initial-cluster", f"default=http://{HOST}:{peer}"),
+        )
+
     def _prepare(self) -> None:
         (self.root / "tokens").write_text(f'{TOKEN},admin,admin,"system:masters"\n')
         subprocess.run(["openssl", "genrsa", "-out", self._key, "2048"], check=True, capture_output=True, timeout=60)
@@ -117,11 +131,7 @@ class ApiServer:
             "clusters": [
                 {
                     "name": name,
-                    "cluster": {
-                        "server": self.url,
-                        # It signs its own certificate and puts the whole chain there.
-                        "certificate-authority": str(self.root / "certificates" / "apiserver.crt"),
-                    },
+                    "cluster": {"server": self.url, "certificate-authority": str(self.certificate)},
                 }
             ],
             "users": [{"name": "admin", "user": {"token": TOKEN}}],

@@ -10,24 +10,14 @@ from typer.testing import CliRunner, Result
 
 from operators.api import ModelRollout, parse_manifest, revision_of, status_to_json
 from operators.cli.app import plugin
-from operators.status import Candidate, CheckResult, Phase, RolloutStatus, Verdict
+from operators.status import RolloutStatus
+from tests import cli_rollouts
 from tests.kube.apiserver import ApiServer
-
-STEPS = [{"setShadow": 100}, {"setShadow": 0}, {"setWeight": 5}, {"pause": {}}, {"setWeight": 50}]
 
 
 def manifest(name: str, model: str, **spec: Any) -> dict[str, Any]:
-    """A rollout with five steps, of a model that only a cluster has."""
-    return {
-        "apiVersion": "tidegate.dev/v1alpha1",
-        "kind": "ModelRollout",
-        "metadata": {"name": name},
-        "spec": {
-            "model": {"uri": f"file:///models/{model}", "runtime": "sklearn"},
-            "strategy": {"canary": {"steps": STEPS}},
-            **spec,
-        },
-    }
+    """A rollout of a model that only a cluster has."""
+    return cli_rollouts.document(name, f"file:///models/{model}", **spec)
 
 
 @dataclass(frozen=True)
@@ -79,38 +69,16 @@ class Cluster:
         """Apply a first version that serves everything; its id."""
         self.apply(name, "iris-1")
         rollout = self.rollout(name)
-        version = replace(revision_of(rollout), promoted_at=1_800_000_000.0)
-        status = RolloutStatus(
-            observed_generation=rollout.metadata.generation,
-            phase=Phase.HEALTHY,
-            message=f"{version.id} serves all requests",
-            stable=version,
-            stable_ready=1,
-            revisions=(version,),
-        )
-        self.write_status(name, replace(status, **changes))
-        return version.id
+        self.write_status(name, replace(cli_rollouts.live(rollout), **changes))
+        return revision_of(rollout).id
 
     def rolling(self, name: str = "iris") -> tuple[str, str]:
         """A second version on its fourth step; the ids of both."""
         stable = self.live(name)
         self.apply(name, "iris-2")
         rollout = self.rollout(name)
-        candidate = revision_of(rollout)
-        check = CheckResult("errors", Verdict.PASS, 0.001, 0.01, 0.0, 0.004, 1200, "0.1 % of 1,200 requests")
-        status = replace(
-            rollout.status,
-            observed_generation=rollout.metadata.generation,
-            phase=Phase.PROGRESSING,
-            message=f"{candidate.id}: step 4 of 5: pause, waits for a person",
-            candidate=Candidate(candidate, 1_800_000_100.0, 1),
-            step=3,
-            step_started_at=1_800_000_200.0,
-            weight=500,
-            checks=(check,),
-        )
-        self.write_status(name, status)
-        return stable, candidate.id
+        self.write_status(name, cli_rollouts.rolling(rollout))
+        return stable, revision_of(rollout).id
 
 
 def as_context(api_server: ApiServer, path: Path, namespace: str, token: str | None = None) -> Path:

@@ -2,13 +2,12 @@
 
 import itertools
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.kube.apiserver import ApiServer
+from tests.kube.definitions import install
 
-CRDS = Path(__file__).parents[2] / "charts" / "tidegate" / "files" / "crds"
 _numbers = itertools.count(1)
 
 
@@ -18,8 +17,7 @@ def api_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
     server = ApiServer(tmp_path_factory.mktemp("api-server"))
     try:
         server.start()
-        server.kubectl("apply", "--server-side", "-f", str(CRDS))
-        server.kubectl("wait", "--for=condition=Established", "--timeout=60s", "-f", str(CRDS))
+        install(server)
         yield server
     finally:
         server.stop()

@@ -15,9 +15,11 @@ from typing import TextIO
 import pytest
 import yaml
 
+from operators.api import experiment_digest, revision_of
 from operators.kube.events import event_json
 from operators.plan import Command, Event
-from operators.status import Phase
+from operators.status import Arm, Experiment, Phase, Tally, Variant
+from tests.cli_rollouts import COMMANDS
 from tests.kube.apiserver import ApiServer
 from tests.kube.cli_cluster import Cluster, as_context, manifest
 
@@ -134,16 +136,7 @@ def test_a_rollout_that_is_being_deleted_is_not_applied(cluster: Cluster, tmp_pa
 # commands
 
 
-@pytest.mark.parametrize(
-    ("arguments", "command", "value"),
-    [
-        (["promote", "iris"], Command.PROMOTE, "step"),
-        (["promote", "iris", "--full"], Command.PROMOTE, "full"),
-        (["promote", "iris", "--full", "--force"], Command.PROMOTE, "full,force"),
-        (["abort", "iris"], Command.ABORT, ""),
-        (["undo", "iris"], Command.UNDO, ""),
-    ],
-)
+@pytest.mark.parametrize(("arguments", "command", "value"), COMMANDS)
 def test_a_command_arrives_as_an_annotation(
     cluster: Cluster, arguments: list[str], command: Command, value: str
 ) -> None:
@@ -151,6 +144,33 @@ def test_a_command_arrives_as_an_annotation(
     assert "requested" in cluster.works(*arguments)
     assert cluster.annotations("iris") == {command.annotation: value}
     assert cluster.rollout("iris").commands == {command: value}
+
+
+def test_an_experiment_is_applied_shown_and_ended_by_promoting_one_of_its_variants(cluster: Cluster) -> None:
+    stable = cluster.live()
+    strategy = {"abTest": {"shares": {"control": 60, "b": 40}, "goal": {"metric": "success-rate"}}}
+    variants = [{"name": "b", "model": {"uri": "file:///models/iris-2", "runtime": "sklearn"}}]
+    cluster.apply("iris", "iris-1", strategy=strategy, variants=variants)
+    rollout = cluster.rollout("iris")
+    version = revision_of(rollout, "b")
+    arms = (
+        Arm("control", stable, 6000, counted=Tally(600, 540.0, 540.0), value=0.9, low=0.85, high=0.94),
+        Arm("b", version.id, 4000, counted=Tally(400, 388.0, 388.0), value=0.97, low=0.945, high=0.985),
+    )
+    changes = {
+        "observed_generation": rollout.metadata.generation,
+        "variants": (Variant("b", version, 4000, 1),),
+        "experiment": Experiment(1_800_000_000.0, arms, winner="b"),
+        "trial": experiment_digest(rollout),
+    }
+    cluster.write_status("iris", replace(rollout.status, **changes))
+    assert cluster.rollout("iris").status == replace(rollout.status, **changes)
+    lines = [line.split() for line in cluster.works("describe", "iris").splitlines()]
+    assert ["variant", "b", version.id, "40%", "-", "1/1"] in lines
+    assert ["stable", stable, "60%", "-", "1/1"] in lines
+    assert ["b", version.id, "40%", "400", "0.97", "0.945", "to", "0.985", "-", "-"] in lines
+    cluster.works("promote", "iris", "--variant", "b")
+    assert cluster.rollout("iris").commands == {Command.PROMOTE: "variant=b"}
 
 
 def test_retry_is_for_a_version_that_was_aborted(cluster: Cluster) -> None:

@@ -8,12 +8,22 @@ from typing import Any, Final
 import pytest
 import yaml
 
-from operators.api import crd, parse_manifest, status_to_json
+from operators.api import crd, experiment_digest, parse_manifest, revision_of, status_to_json
 from operators.status import Condition, Phase, RolloutStatus
 from router.ir import Backend, Endpoint, Mirror, Route, RouteKey
 from router.modelroute import route_of, spec_of
 from tests.kube.apiserver import ApiServer
-from tests.unit.core.bad_manifests import BAD, CHECKS, MANIFEST, STEPS, with_field
+from tests.unit.core.bad_manifests import (
+    BAD,
+    BAD_STRATEGIES,
+    CHECKS,
+    GOOD,
+    MANIFEST,
+    MATCH,
+    STEPS,
+    with_field,
+    with_fields,
+)
 
 EXAMPLES = Path(__file__).parents[2] / "deployments" / "examples"
 OPERATOR_ONLY: Final = {
@@ -24,11 +34,19 @@ OPERATOR_ONLY: Final = {
     (f"{CHECKS}.1.max", "must be a duration"),
     (f"{CHECKS}.1.max", "not a duration"),
     (f"{CHECKS}.1.max", "no request is that fast"),
+    ("spec.traffic.sticky", "cookies last whole seconds"),
+    (MATCH, "must be text, a number, true or false, it is [1]"),
+    (MATCH, "must be text, as a header's value is: put it in quotes"),
+    (MATCH, "must be text, as a header's value is"),
+    (MATCH, "(min, below); here are exact and prefix"),
+    (MATCH, "is more than 16384 bytes in all"),
+    (MATCH, "has allOf and beside it exact: make that a conditio"),
     ("status", "was not written by Tidegate"),
 }
 """What only the operator refuses, by its condition `Accepted`: a shadow taken back before an analysis, because a
-CEL rule knows no step's place; `max`, which is a number or a duration, because a field of several types is out of CEL's
-reach. A status that comes with a manifest is passed over by the API server."""
+CEL rule knows no step's place; `max`, `exact` and `in`, which are numbers or text, because a field of several types is
+out of CEL's reach; a cookie's time, because CEL does not compute with our durations. A status that comes with a
+manifest is passed over by the API server."""
 
 
 def apply(api_server: ApiServer, namespace: str, document: dict[str, Any], *options: str) -> str:
@@ -45,6 +63,13 @@ def read(api_server: ApiServer, namespace: str, what: str = "mr/iris") -> dict[s
     )
 
 
+def names(said: str, field: str) -> bool:
+    """Whether the API server complains about the field, or about the block where a rule about several fields stands."""
+    block = field.rpartition(".")[0]
+    blocks = (f"{block}: ", re.sub(r"\[\d+\]$", ": ", block), re.sub(r"\[\d+\].*", ": ", field))
+    return field in said or any(name in said for name in blocks)
+
+
 @pytest.mark.parametrize(("path", "value", "field", "reason"), BAD)
 def test_the_api_server_refuses_what_makes_no_sense_and_names_the_field(
     api_server: ApiServer, path: str, value: object, field: str, reason: str
@@ -57,9 +82,28 @@ def test_the_api_server_refuses_what_makes_no_sense_and_names_the_field(
         assert "no matches for kind" in said
         return
     assert re.search("is invalid|strict decoding error", said), said
-    block = field.rpartition(".")[0]  # where a rule about several fields stands
-    blocks = {f"{block}: ", re.sub(r"\[\d+\]$", ": ", block)}
-    assert field in said or any(name in said for name in blocks), said
+    assert names(said, field), said
+
+
+@pytest.mark.parametrize(("changes", "field", "reason"), BAD_STRATEGIES)
+def test_the_api_server_refuses_a_strategy_that_makes_no_sense_and_names_the_field(
+    api_server: ApiServer, changes: dict[str, object], field: str, reason: str
+) -> None:
+    said = apply(api_server, "default", with_fields(changes), "--dry-run=server")
+    assert "is invalid" in said, (reason, said)
+    assert names(said, field), said
+
+
+@pytest.mark.parametrize("changes", GOOD.values(), ids=GOOD)
+def test_the_api_server_accepts_every_strategy_and_fills_in_the_defaults_of_the_types(
+    api_server: ApiServer, namespace: str, changes: dict[str, object]
+) -> None:
+    manifest = with_fields(changes)
+    assert apply(api_server, namespace, manifest) == "modelrollout.tidegate.dev/iris created\n"
+    stored, written = parse_manifest(read(api_server, namespace)), parse_manifest(manifest)
+    assert stored.spec == written.spec
+    assert revision_of(stored) == revision_of(written)
+    assert experiment_digest(stored) == experiment_digest(written)
 
 
 def test_a_good_manifest_is_accepted_with_fractions_and_whole_numbers(api_server: ApiServer, namespace: str) -> None:
@@ -130,7 +174,8 @@ def test_a_route_is_stored_as_it_was_written_and_routers_answer_side_by_side(
 ) -> None:
     key = RouteKey(namespace, "iris")
     backends = (Backend("b", 525, (Endpoint("10.0.0.1", 8000),)), Backend("a", 9475, (Endpoint("10.0.0.2", 8000),)))
-    route = Route(key, "iris", ("a.example", "*"), backends, Mirror("b", 10_000), "x-user-id", 2.5)
+    mirror = Mirror("b", 10_000)
+    route = Route(key, "iris", ("a.example", "*"), backends, mirror, sticky_header="x-user-id", timeout_seconds=2.5)
     manifest = {
         "apiVersion": "tidegate.dev/v1alpha1",
         "kind": "ModelRoute",

@@ -59,7 +59,7 @@ dashboard-port: "8265"
 - name: DASHBOARD_METRIC_PORT
   value: "6384"
 - name: RAY_START_HOOK
-  value: operators.local.rayhook.without_client_server
+  value: serving.rayhook.without_client_server
 - name: TIDEGATE_ARTIFACTS
   value: /tmp/tidegate-artifacts
 {{- with .root.Values.ray.extraEnv }}

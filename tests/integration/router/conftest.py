@@ -18,7 +18,7 @@ from router.config import ListenConfig, RouterPaths
 from router.envoy import EnvoyProcess
 from router.ir import Route, RouteKey
 from router.service import Router
-from tests.integration.router.upstreams import DEADLINE_SECONDS, Upstream, free_port, make_route, until
+from tests.integration.router.upstreams import DEADLINE_SECONDS, Upstream, free_port, make_route, until, upstreams
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,14 +126,6 @@ async def stack() -> AsyncIterator[Stack]:
 
 @pytest.fixture
 async def upstream() -> AsyncIterator[Callable[..., Awaitable[Upstream]]]:
-    started: list[Upstream] = []
-
-    async def start(version: str, **fields: object) -> Upstream:
-        found = Upstream(version, **fields)  # type: ignore[arg-type]
-        await found.start()
-        started.append(found)
-        return found
-
-    yield start
-    for found in started:
-        await found.kill()
+    """Starts replicas that say which version they are."""
+    async with upstreams() as start:
+        yield start

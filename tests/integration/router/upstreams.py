@@ -3,7 +3,8 @@
 import asyncio
 import socket
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from router.ir import Backend, Endpoint, Route, RouteKey
@@ -64,7 +65,7 @@ class Upstream:
         self.writers.add(writer)
         try:
             while True:
-                head = (await reader.readuntil(b"\r\n\r\n")).decode()
+                head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
                 length = next((int(line[15:]) for line in head.split("\r\n") if line.startswith("content-length:")), 0)
                 await reader.readexactly(length)
                 if " /v2/health/ready " in head:
@@ -81,6 +82,22 @@ class Upstream:
         finally:
             self.writers.discard(writer)
             writer.close()
+
+
+@asynccontextmanager
+async def upstreams() -> AsyncIterator[Callable[..., Awaitable[Upstream]]]:
+    """Starts upstreams, by their version and what else one may be given; they are killed at the end."""
+    started: list[Upstream] = []
+
+    async def start(version: str, **fields: object) -> Upstream:
+        found = Upstream(version, **fields)  # type: ignore[arg-type]
+        await found.start()
+        started.append(found)
+        return found
+
+    yield start
+    for found in started:
+        await found.kill()
 
 
 def make_route(name: str, *shares: tuple[Upstream | tuple[Upstream, ...], int], **fields: object) -> Route:

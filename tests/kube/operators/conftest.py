@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from operators.kube.client import Api, connected
+from operators.kube.store import KubeStore
 from tests.kube.apiserver import ApiServer
 from tests.kube.operators.operator_kit import Objects, Operator
+from tests.kube.operators.store_kit import store_of
 
 
 @pytest.fixture
@@ -24,6 +26,12 @@ async def objects(api: Api, namespace: str) -> AsyncIterator[Objects]:
     found = Objects(api, namespace)
     yield found
     await found.clear()
+
+
+@pytest.fixture
+def store(objects: Objects) -> KubeStore:
+    """A store of the test's namespace."""
+    return store_of(objects)
 
 
 @pytest.fixture

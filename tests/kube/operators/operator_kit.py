@@ -1,7 +1,6 @@
 """The operator as a process beside a real API server, and what a kubelet or a user would do to the objects there."""
 
 import asyncio
-import http.client
 import os
 import signal
 import subprocess
@@ -17,6 +16,7 @@ from operators.api import API_VERSION, KIND
 from operators.kube.client import EVENTS, LEASES, PODS, ROLLOUTS, ROUTES, Api, NotFound, Object, Patch
 from router.ir import Backend, Endpoint, Route, RouteKey
 from tests.integration.router.upstreams import free_port
+from tests.kube.podhttp import ask
 
 DEADLINE_SECONDS = 90.0
 SELECTOR = "app=router"
@@ -176,15 +176,7 @@ class Operator:
 
     def get(self, path: str) -> tuple[int, str]:
         """Ask its HTTP API; status 0 when it does not answer."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=10)
-        try:
-            connection.request("GET", path)
-            response = connection.getresponse()
-            return response.status, response.read().decode()
-        except OSError as error:
-            return 0, repr(error)
-        finally:
-            connection.close()
+        return ask(self.http_port, path)
 
     def metric(self, name: str) -> float | None:
         """A sample, by its name and labels as they are written."""

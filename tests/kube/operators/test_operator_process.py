@@ -14,9 +14,9 @@ from operators.kube.store import FINALIZER
 from router.ir import Backend, RouteKey
 from router.modelroute import spec_of
 from tests.kube.apiserver import ApiServer
+from tests.kube.definitions import CRDS, install
 from tests.kube.operators.operator_kit import LATE_MAXIMUM, Objects, Operator, a_route, condition, endpoints, until
 
-CRDS = Path(__file__).parents[3] / "charts" / "tidegate" / "files" / "crds"
 Operators = Callable[..., Operator]
 
 
@@ -55,14 +55,20 @@ async def ended(operator: Operator) -> int:
     return await asyncio.to_thread(operator.process.wait, 90)
 
 
-async def test_a_rollout_is_decided_about_when_it_is_made_and_when_it_is_changed(
-    objects: Objects, operators: Operators
-) -> None:
-    operator = operators("operator-a")
-    operator.start()
-    await leads(objects, "operator-a")
+@pytest.fixture
+async def operator(objects: Objects, operators: Operators) -> Operator:
+    """One at work: it has decided about the rollout `iris`, which waits for Ray."""
+    found = operators("operator-a")
+    found.start()
     await objects.apply("iris")
     await waiting_for_ray(objects, "iris")
+    return found
+
+
+async def test_a_rollout_is_decided_about_when_it_is_made_and_when_it_is_changed(
+    objects: Objects, operator: Operator
+) -> None:
+    assert await objects.holder() == "operator-a"
     changed = await objects.apply("iris", progressDeadlineSeconds=30)
 
     async def observed() -> bool:
@@ -90,10 +96,8 @@ async def test_rollouts_of_several_namespaces_or_of_all_are_followed(
         await other.clear()
 
 
-async def test_at_rest_nothing_is_written_and_little_is_done(objects: Objects, operators: Operators) -> None:
-    operator = operators("operator-a")
-    operator.start()
-    for number in range(5):
+async def test_at_rest_nothing_is_written_and_little_is_done(objects: Objects, operator: Operator) -> None:
+    for number in range(4):
         await objects.apply(f"iris-{number}")
         await waiting_for_ray(objects, f"iris-{number}")
     await objects.apply("bad", analysis={"checks": [LATE_MAXIMUM]})
@@ -177,13 +181,9 @@ async def test_a_stopped_operator_hands_over_at_once(objects: Objects, operators
     assert await asyncio.to_thread(second.end, signal.SIGINT) == 0
 
 
-async def test_health_readiness_and_metrics_are_told(objects: Objects, operators: Operators) -> None:
-    operator = operators("operator-a")
-    operator.start()
+async def test_health_readiness_and_metrics_are_told(objects: Objects, operator: Operator) -> None:
     await answers(operator, "/readyz", 200)
     assert operator.get("/healthz") == (200, "ok\n")
-    await objects.apply("iris")
-    await waiting_for_ray(objects, "iris")
     rollout = f'name="iris",namespace="{objects.namespace}"'
     assert operator.metric(f'tidegate_rollout_phase{{{rollout},phase="Pending"}}') == 1.0
     assert operator.metric("tidegate_operator_queue_depth") == 0.0
@@ -214,12 +214,8 @@ async def test_an_operator_without_an_api_server_waits_unready(
 
 
 async def test_the_operator_goes_on_when_the_api_server_was_away(
-    objects: Objects, operators: Operators, api_server: ApiServer
+    objects: Objects, operator: Operator, api_server: ApiServer
 ) -> None:
-    operator = operators("operator-a")
-    operator.start()
-    await objects.apply("iris")
-    await waiting_for_ray(objects, "iris")
     api_server.kill()
     try:
         # It may not go on as the leader without the lease: it ends, and its container starts it again.
@@ -236,12 +232,8 @@ async def test_the_operator_goes_on_when_the_api_server_was_away(
 
 
 async def test_a_short_absence_of_the_api_server_is_survived(
-    objects: Objects, operators: Operators, api_server: ApiServer
+    objects: Objects, operator: Operator, api_server: ApiServer
 ) -> None:
-    operator = operators("operator-a")
-    operator.start()
-    await objects.apply("iris")
-    await waiting_for_ray(objects, "iris")
     api_server.kill()
     api_server.start()
     await objects.rollout("iris")  # with a connection of its own: the one before is cut off
@@ -250,17 +242,12 @@ async def test_a_short_absence_of_the_api_server_is_survived(
 
 
 async def test_the_operator_goes_on_when_the_definitions_were_installed_again(
-    objects: Objects, operators: Operators, api_server: ApiServer
+    objects: Objects, operator: Operator, api_server: ApiServer
 ) -> None:
-    operator = operators("operator-a")
-    operator.start()
-    await objects.apply("iris")
-    await waiting_for_ray(objects, "iris")
     let_go_of_all(api_server)
     api_server.kubectl("delete", "-f", str(CRDS), "--timeout=60s")
     await asyncio.sleep(5)  # so that the watches have ended
-    api_server.kubectl("apply", "--server-side", "-f", str(CRDS))
-    api_server.kubectl("wait", "--for=condition=Established", "--timeout=60s", "-f", str(CRDS))
+    install(api_server)
 
     async def made() -> Object | None:
         try:

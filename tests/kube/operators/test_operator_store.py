@@ -1,69 +1,21 @@
-"""Rollouts at the API server: statuses, commands, finalizers, events, and manifests that make no sense."""
+"""Rollouts at the API server: lists, statuses, finalizers, events, and manifests that make no sense."""
 
-import asyncio
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from operators.api import ModelRollout, RolloutKey, revision_of
+from operators.api import RolloutKey, revision_of
 from operators.clock import SystemClock
 from operators.kube import client
-from operators.kube.client import ROLLOUTS, Api, ApiRefused, ApiUnavailable, NotFound, Object, Patch
-from operators.kube.store import ANSWERED, FINALIZER, KubeStore
-from operators.plan import Command, Event
-from operators.ports import StoreRefused, StoreUnavailable
-from operators.status import Phase, RolloutStatus
+from operators.kube.client import ROLLOUTS, ApiRefused, ApiUnavailable, NotFound, Object, Patch
+from operators.kube.store import FINALIZER, KubeStore
+from operators.plan import Event
+from operators.ports import StoreRefused
+from operators.status import RolloutStatus
 from router.ir import RouteKey
 from tests.kube.apiserver import ApiServer
 from tests.kube.operators.operator_kit import LATE_MAXIMUM, MODEL, Objects, condition
-
-TOLD = RolloutStatus(observed_generation=1, phase=Phase.PENDING, message="told")
-
-
-@pytest.fixture
-def store(objects: Objects) -> KubeStore:
-    """A store of the test's namespace."""
-    return store_of(objects)
-
-
-def store_of(objects: Objects, api: Api | None = None) -> KubeStore:
-    """As another process would open it."""
-    return KubeStore(api or objects.api, (objects.namespace,), SystemClock())
-
-
-async def listed(store: KubeStore, name: str = "iris") -> ModelRollout:
-    return next(rollout for rollout in await store.list() if rollout.metadata.name == name)
-
-
-def serving(rollout: ModelRollout) -> RolloutStatus:
-    """A status that names a version."""
-    return RolloutStatus(observed_generation=1, phase=Phase.HEALTHY, stable=revision_of(rollout), stable_ready=1)
-
-
-class Disturbed:
-    """The API server, with something that happens before a patch arrives, or instead of it."""
-
-    def __init__(self, api: Api, before: Callable[[Patch, Any], Any]) -> None:
-        self._api = api
-        self._before = before
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._api, name)
-
-    async def patch(self, *arguments: Any, **options: Any) -> Object:
-        await self._before(arguments[3], arguments[4])
-        return await self._api.patch(*arguments, **options)
-
-
-def disturbed(objects: Objects, before: Callable[[Patch, Any], Any]) -> KubeStore:
-    return store_of(objects, Disturbed(objects.api, before))  # type: ignore[arg-type]
-
-
-async def dying(kind: Patch, _content: Any) -> None:
-    """The process dies between the status and the annotations."""
-    if kind is Patch.MERGE:
-        raise ApiUnavailable("cut off")
+from tests.kube.operators.store_kit import TOLD, listed, serving, store_of
 
 
 async def test_a_rollout_is_listed_with_the_status_that_was_stored(objects: Objects, store: KubeStore) -> None:
@@ -133,160 +85,6 @@ async def test_forgetting_a_rollout_that_is_gone_is_no_error(objects: Objects, s
     await store.put_status(rollout.key, serving(rollout))
     await objects.clear()
     await store.forget(rollout.key)
-
-
-async def test_an_answered_command_is_taken_back(objects: Objects, store: KubeStore) -> None:
-    await objects.apply("iris")
-    await objects.annotate("iris", promote="step", abort="")
-    rollout = await listed(store)
-    assert rollout.commands == {Command.PROMOTE: "step", Command.ABORT: ""}
-
-    await store.put_status(rollout.key, TOLD, [Command.PROMOTE])
-
-    found = await objects.rollout("iris")
-    assert found["metadata"]["annotations"].keys() & {"tidegate.dev/promote", "tidegate.dev/abort"} == {
-        "tidegate.dev/abort"
-    }
-    assert found["status"]["answered"]["token"] == found["metadata"]["annotations"][ANSWERED]
-    assert (await listed(store)).commands == {Command.ABORT: ""}
-
-
-async def test_a_command_is_carried_out_once_when_the_process_dies_between_the_two_writes(objects: Objects) -> None:
-    await objects.apply("iris")
-    await objects.annotate("iris", promote="step")
-    dead = disturbed(objects, dying)
-    rollout = await listed(dead)
-    await dead.put_status(rollout.key, TOLD, [Command.PROMOTE])
-    assert (await objects.rollout("iris"))["metadata"]["annotations"]["tidegate.dev/promote"] == "step"
-    assert (await listed(dead)).commands == {}, "the same process does not carry it out again, either"
-
-    successor = store_of(objects)
-    after = await listed(successor)
-
-    assert (after.status, after.commands) == (TOLD, {})
-    assert "tidegate.dev/promote" not in (await objects.rollout("iris"))["metadata"]["annotations"]
-    await objects.annotate("iris", promote="full")
-    assert (await listed(successor)).commands == {Command.PROMOTE: "full"}
-
-
-async def test_commands_answered_one_after_the_other_stay_answered_when_neither_could_be_taken_back(
-    objects: Objects,
-) -> None:
-    await objects.apply("iris")
-    await objects.annotate("iris", promote="step")
-    dead = disturbed(objects, dying)
-    key = (await listed(dead)).key
-    await dead.put_status(key, TOLD, [Command.PROMOTE])
-    await objects.annotate("iris", abort="")
-    assert (await listed(dead)).commands == {Command.ABORT: ""}
-    await dead.put_status(key, TOLD, [Command.ABORT])
-    await dead.put_status(key, RolloutStatus(message="and another status"))
-
-    assert (await listed(store_of(objects))).commands == {}
-    annotations = (await objects.rollout("iris"))["metadata"]["annotations"]
-    assert not annotations.keys() & {"tidegate.dev/promote", "tidegate.dev/abort"}
-
-
-@pytest.mark.parametrize("moment", [Patch.MERGE, Patch.JSON], ids=["before the finalizer", "before the status"])
-async def test_a_new_command_given_while_the_old_one_is_answered_is_kept(objects: Objects, moment: Patch) -> None:
-    await objects.apply("iris")
-    await objects.annotate("iris", promote="step")
-    times = iter(range(1))
-
-    async def again(kind: Patch, _content: Any) -> None:
-        if kind is moment and next(times, None) is not None:
-            await objects.annotate("iris", promote="full")
-
-    store = disturbed(objects, again)
-    rollout = await listed(store)
-    await store.put_status(rollout.key, serving(rollout), [Command.PROMOTE])
-
-    assert (await listed(store)).commands == {Command.PROMOTE: "full"}
-    assert (await listed(store_of(objects))).commands == {Command.PROMOTE: "full"}
-
-
-async def test_an_annotation_written_by_somebody_else_at_the_same_time_survives_and_is_noticed(
-    objects: Objects,
-) -> None:
-    await objects.apply("iris")
-    times = iter(range(2))
-
-    async def interfere(kind: Patch, _content: Any) -> None:
-        if kind is Patch.MERGE and next(times, None) is not None:
-            await objects.annotate("iris", abort="now")
-
-    store = disturbed(objects, interfere)
-    changes = store.changes()
-    assert await anext(changes) is None
-    rollout = await listed(store)
-    await store.put_status(rollout.key, serving(rollout))
-
-    metadata = (await objects.rollout("iris"))["metadata"]
-    assert metadata["finalizers"] == [FINALIZER]
-    store.seen({"metadata": metadata})  # the watch tells what the store has read by then
-    async with asyncio.timeout(5):
-        assert await anext(changes) is None
-    assert (await listed(store)).commands == {Command.ABORT: "now"}
-
-
-async def test_metadata_that_somebody_else_changes_all_the_time_is_given_up_for_now(objects: Objects) -> None:
-    await objects.apply("iris")
-    count = iter(range(100))
-
-    async def interfere(kind: Patch, _content: Any) -> None:
-        if kind is Patch.MERGE:
-            await objects.patch("iris", {"metadata": {"labels": {"count": str(next(count))}}})
-
-    store = disturbed(objects, interfere)
-    rollout = await listed(store)
-    with pytest.raises(StoreUnavailable, match="changed by somebody else"):
-        await store.put_status(rollout.key, serving(rollout))
-    assert "status" not in await objects.rollout("iris"), "no version without the finalizer"
-
-
-async def test_what_the_store_wrote_itself_is_no_news_and_what_others_wrote_is(
-    objects: Objects, store: KubeStore
-) -> None:
-    await objects.apply("iris")
-    changes = store.changes()
-    assert await anext(changes) is None
-    rollout = await listed(store)
-    await store.put_status(rollout.key, serving(rollout))
-    store.seen(await objects.rollout("iris"))
-    following = asyncio.ensure_future(anext(changes))
-    await asyncio.sleep(0)
-    assert not following.done()
-
-    store.seen(await objects.patch("iris", {"metadata": {"labels": {"a": "b"}}}))
-    await asyncio.sleep(0)
-    assert not following.done(), "labels decide nothing"
-    store.seen(await objects.annotate("iris", promote="step"))
-    async with asyncio.timeout(5):
-        await following
-
-
-@pytest.mark.parametrize("change", ["a new spec", "deletion", "another object", "a lost watch", "an unknown object"])
-async def test_news_is(objects: Objects, store: KubeStore, change: str) -> None:
-    await objects.apply("iris")
-    rollout = await listed(store)
-    await store.put_status(rollout.key, serving(rollout))
-    changes = store.changes()
-    assert await anext(changes) is None
-    seen: Object | None = None
-    match change:
-        case "a new spec":
-            seen = await objects.apply("iris", paused=True)
-        case "deletion":
-            await objects.delete("iris")
-            seen = await objects.rollout("iris")
-        case "another object":
-            await objects.clear()
-            seen = await objects.apply("iris")
-        case "an unknown object":
-            seen = await objects.apply("other")
-    store.seen(seen)
-    async with asyncio.timeout(5):
-        assert await anext(changes) is None
 
 
 async def test_a_status_is_not_written_to_another_rollout_that_took_the_name(

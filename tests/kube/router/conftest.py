@@ -4,11 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any
 
 import pytest
 
-from tests.integration.router.upstreams import Upstream
+from tests.integration.router.upstreams import Upstream, upstreams
 from tests.kube.apiserver import ApiServer
 from tests.kube.router.router_kit import Objects, RouterPod, objects
 
@@ -68,14 +67,5 @@ def pod(pods: Callable[..., RouterPod]) -> RouterPod:
 @pytest.fixture
 async def upstream() -> AsyncIterator[Callable[..., Awaitable[Upstream]]]:
     """Starts replicas that say which version they are."""
-    started: list[Upstream] = []
-
-    async def start(version: str, **fields: Any) -> Upstream:
-        found = Upstream(version, **fields)
-        await found.start()
-        started.append(found)
-        return found
-
-    yield start
-    for found in started:
-        await found.kill()
+    async with upstreams() as start:
+        yield start

@@ -1,7 +1,6 @@
 """A router pod without a kubelet: the two processes of its containers, and the folder that they share."""
 
 import asyncio
-import http.client
 import json
 import os
 import shutil
@@ -25,6 +24,7 @@ from router.envoy import find_envoy
 from router.ir import Route
 from router.modelroute import GROUP, KIND, PLURAL, VERSION, spec_of
 from tests.integration.router.upstreams import free_port
+from tests.kube.podhttp import ask
 
 DEADLINE_SECONDS = 60.0
 PATH = "/v2/models/m/infer"
@@ -152,7 +152,7 @@ class RouterPod:
 
     async def get(self, path: str) -> tuple[int, str]:
         """Ask the router's own API; status 0 when it does not answer."""
-        return await asyncio.to_thread(self._get, path)
+        return await asyncio.to_thread(ask, self.http_port, path)
 
     async def ready(self) -> None:
         """Wait for readiness, as the kubelet does."""
@@ -203,20 +203,19 @@ class RouterPod:
                 process.wait()
         shutil.rmtree(self.folder)
 
-    def _get(self, path: str) -> tuple[int, str]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=DEADLINE_SECONDS)
-        try:
-            connection.request("GET", path)
-            response = connection.getresponse()
-            return response.status, response.read().decode()
-        except OSError as error:
-            return 0, repr(error)
-        finally:
-            connection.close()
-
     @staticmethod
     def _python() -> list[str]:
         return [sys.executable, "-m", "router"]
+
+
+async def started(pod: RouterPod, routes: Objects, *given: Route) -> None:
+    """Make the routes and start the pod; returns when it is ready and has acknowledged them."""
+    for route in given:
+        await routes.create(route)
+    pod.start()
+    await pod.ready()
+    for route in given:
+        await routes.acknowledged(route.key.name, pod.name, 1)
 
 
 async def ended(process: subprocess.Popen[bytes] | None, send: signal.Signals | None = None) -> int:

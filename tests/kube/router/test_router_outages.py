@@ -8,7 +8,7 @@ from itertools import repeat
 
 from benchmarks.client import Load, burst, post, steady
 from tests.integration.router.upstreams import Upstream, make_route
-from tests.kube.router.router_kit import PATH, Objects, RouterPod, counted, ended, versions
+from tests.kube.router.router_kit import PATH, Objects, RouterPod, counted, ended, started, versions
 
 Pods = Callable[..., RouterPod]
 Gone = Callable[[], AbstractAsyncContextManager[None]]
@@ -38,10 +38,7 @@ async def more(pod: RouterPod, load: Load) -> None:
 async def test_a_killed_router_process_costs_nothing_and_its_successor_changes_nothing(
     pod: RouterPod, routes: Objects, upstream: Start
 ) -> None:
-    await routes.create(make_route("m", (await upstream("one"), 10_000)))
-    pod.start()
-    await pod.ready()
-    await routes.acknowledged("m", pod.name, 1)
+    await started(pod, routes, make_route("m", (await upstream("one"), 10_000)))
     before = await routes.get("m")
     async with load_on(pod) as load:
         run, _ = await counted(pod)
@@ -64,9 +61,7 @@ async def test_a_killed_router_process_costs_nothing_and_its_successor_changes_n
 async def test_a_killed_envoy_makes_the_pod_unready_until_it_has_its_configuration_again(
     pod: RouterPod, routes: Objects, upstream: Start
 ) -> None:
-    await routes.create(make_route("m", (await upstream("one"), 10_000)))
-    pod.start()
-    await pod.ready()
+    await started(pod, routes, make_route("m", (await upstream("one"), 10_000)))
     assert await versions(pod, requests=20) == {"one"}
     run, _ = await counted(pod)
     await ended(pod.envoy, signal.SIGKILL)
@@ -88,10 +83,7 @@ async def test_traffic_goes_on_without_the_api_server_and_the_router_finds_back_
     api_server_gone: Gone, pod: RouterPod, routes: Objects, upstream: Start
 ) -> None:
     one, two = await upstream("one"), await upstream("two")
-    await routes.create(make_route("m", (one, 10_000)))
-    pod.start()
-    await pod.ready()
-    await routes.acknowledged("m", pod.name, 1)
+    await started(pod, routes, make_route("m", (one, 10_000)))
     async with load_on(pod) as load:
         async with api_server_gone():
             await pod.logged("cannot be followed; the routes stay as they are")
@@ -160,10 +152,12 @@ async def test_a_draining_pod_tells_clients_to_close_and_answers_what_is_under_w
         return replica.reply()
 
     slow = await upstream("slow", answer=waits)
-    await routes.create(make_route("m", (slow, 10_000), timeout_seconds=60.0))
-    await routes.create(make_route("fast", (await upstream("fast"), 10_000)))
-    pod.start()
-    await pod.ready()
+    await started(
+        pod,
+        routes,
+        make_route("m", (slow, 10_000), timeout_seconds=60.0),
+        make_route("fast", (await upstream("fast"), 10_000)),
+    )
     asked = asyncio.create_task(burst(pod.port, [post(PATH, b"{}")], connections=1))
 
     async def arrived() -> bool:

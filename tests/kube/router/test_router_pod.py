@@ -13,7 +13,7 @@ from benchmarks.client import burst, post
 from router.ir import Mirror
 from tests.integration.router.upstreams import Upstream, make_route
 from tests.kube.apiserver import ApiServer
-from tests.kube.router.router_kit import PATH, Objects, RouterPod, counted, ended, objects, versions
+from tests.kube.router.router_kit import PATH, Objects, RouterPod, counted, ended, objects, started, versions
 
 Pods = Callable[..., RouterPod]
 Start = Callable[..., Awaitable[Upstream]]
@@ -29,10 +29,7 @@ async def test_a_route_is_served_acknowledged_changed_and_taken_away(
     pod: RouterPod, routes: Objects, upstream: Start
 ) -> None:
     one, two = await upstream("one"), await upstream("two")
-    await routes.create(make_route("m", (one, 10_000)))
-    pod.start()
-    await pod.ready()
-    await routes.acknowledged("m", pod.name, 1)
+    await started(pod, routes, make_route("m", (one, 10_000)))
     assert await versions(pod) == {"one"}
 
     assert await routes.replace(make_route("m", (two, 10_000))) == 2
@@ -53,9 +50,7 @@ async def test_a_new_generation_with_the_same_traffic_is_acknowledged(
     pod: RouterPod, routes: Objects, upstream: Start
 ) -> None:
     route = make_route("m", (await upstream("one"), 10_000))
-    await routes.create(route)
-    pod.start()
-    await routes.acknowledged("m", pod.name, 1)
+    await started(pod, routes, route)
     # A retry that is named and one that is not are different specs, and the same traffic.
     assert await routes.replace(route, timeoutSeconds=6) == 2
     assert await routes.replace(route) == 3
@@ -76,10 +71,7 @@ async def test_a_route_that_cannot_be_served_is_rejected_and_the_others_go_on(
     pod: RouterPod, routes: Objects, upstream: Start, spec: dict[str, Any], message: str
 ) -> None:
     one, two = await upstream("one"), await upstream("two")
-    await routes.create(make_route("a", (one, 10_000)))
-    await routes.create(make_route("m", (one, 10_000)))
-    pod.start()
-    await routes.acknowledged("m", pod.name, 1)
+    await started(pod, routes, make_route("a", (one, 10_000)), make_route("m", (one, 10_000)))
 
     assert await routes.replace(make_route("m", (two, 10_000)), **spec) == 2
     await routes.acknowledged("m", pod.name, 1, rejected=message)
@@ -117,18 +109,14 @@ async def test_each_router_writes_its_own_entry_and_only_when_it_changes(
 
 
 async def test_an_entry_that_was_taken_away_is_written_again(pod: RouterPod, routes: Objects, upstream: Start) -> None:
-    await routes.create(make_route("m", (await upstream("one"), 10_000)))
-    pod.start()
-    await routes.acknowledged("m", pod.name, 1)
+    await started(pod, routes, make_route("m", (await upstream("one"), 10_000)))
     await routes.prune("m", pod.name)
     await routes.acknowledged("m", pod.name, 1)
 
 
 async def test_a_route_that_is_made_anew_is_acknowledged_anew(pod: RouterPod, routes: Objects, upstream: Start) -> None:
     one, two = await upstream("one"), await upstream("two")
-    await routes.create(make_route("m", (one, 10_000)))
-    pod.start()
-    await routes.acknowledged("m", pod.name, 1)
+    await started(pod, routes, make_route("m", (one, 10_000)))
     await routes.replace(make_route("m", (two, 10_000)))
     await routes.acknowledged("m", pod.name, 2)
     await routes.delete("m")
@@ -164,9 +152,7 @@ async def test_traffic_and_metrics_tell_what_each_version_answered(
     pod: RouterPod, routes: Objects, upstream: Start
 ) -> None:
     stable, shadow = await upstream("stable"), await upstream("shadow")
-    await routes.create(make_route("m", (shadow, 0), (stable, 10_000), mirror=Mirror("shadow", 10_000)))
-    pod.start()
-    await pod.ready()
+    await started(pod, routes, make_route("m", (shadow, 0), (stable, 10_000), mirror=Mirror("shadow", 10_000)))
     assert await versions(pod, requests=20) == {"stable"}
 
     async def all_counted() -> bool:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from operators.kube.settings import BadEnvironment, Place, Settings
+from operators.kube.settings import Place, Settings
+from router.pod.environment import BadEnvironment
 
 LEAST = {
     "POD_NAME": "operator-a",

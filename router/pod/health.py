@@ -4,7 +4,7 @@ import asyncio
 from typing import Final
 
 from router.admin import AdminUnavailable, EnvoyAdmin
-from router.kube import ModelRoutes
+from router.pod.kube import ModelRoutes
 from router.service import Router
 
 PATIENCE_SECONDS: Final = 3.0

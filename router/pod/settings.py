@@ -8,15 +8,12 @@ from typing import Final
 
 from router.bootstrap import bootstrap
 from router.config import ListenConfig, RouterPaths
+from router.pod.environment import Environment
 
 DEFAULT_FOLDER: Final = "/run/tidegate"
 IDLE_SECONDS: Final = 3_900.0
 """Longer than the hour for which proxies keep idle connections. Whoever closes one may meet a request on its way; a
 proxy knows not to send any more, a router behind it cannot."""
-
-
-class BadEnvironment(Exception):
-    """An environment variable is missing or makes no sense; the message names it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,20 +29,18 @@ class PodSettings:
     @classmethod
     def read(cls, environ: Mapping[str, str]) -> "PodSettings":
         """Raises `BadEnvironment`."""
-        watched = environ.get("TIDEGATE_WATCH_NAMESPACES")
-        if watched is None:
-            watched = _required(environ, "TIDEGATE_NAMESPACE")
+        told = Environment(environ, "python -m router")
         return cls(
-            name=_required(environ, "POD_NAME"),
-            namespaces=tuple(name.strip() for name in watched.split(",") if name.strip()),
+            namespaces=told.namespaces(),
+            name=told.required("POD_NAME"),
             paths=paths(environ),
             listen=ListenConfig(
                 host="0.0.0.0",  # noqa: S104 - the pod's own address, whatever it is
-                port=_number(environ, "TIDEGATE_LISTEN_PORT", 8080),
+                port=told.port("TIDEGATE_LISTEN_PORT", 8080),
                 idle_seconds=IDLE_SECONDS,
-                max_heap_bytes=_number(environ, "TIDEGATE_ENVOY_MAX_HEAP_BYTES", 1 << 30),
+                max_heap_bytes=told.number("TIDEGATE_ENVOY_MAX_HEAP_BYTES", 1 << 30),
             ),
-            http_port=_number(environ, "TIDEGATE_HTTP_PORT", 9901),
+            http_port=told.port("TIDEGATE_HTTP_PORT", 9901),
         )
 
 
@@ -59,21 +54,3 @@ def write_bootstrap(settings: PodSettings) -> None:
     settings.paths.root.mkdir(parents=True, exist_ok=True, mode=0o700)
     content = bootstrap(settings.paths, settings.listen, settings.name)
     settings.paths.bootstrap.write_text(json.dumps(content, indent=1))
-
-
-def _required(environ: Mapping[str, str], name: str) -> str:
-    value = environ.get(name, "")
-    if not value:
-        raise BadEnvironment(f"{name} is not set; in a pod it comes from the downward API")
-    return value
-
-
-def _number(environ: Mapping[str, str], name: str, default: int) -> int:
-    text = environ.get(name) or str(default)
-    try:
-        number = int(text)
-    except ValueError:
-        number = 0
-    if number < 1:
-        raise BadEnvironment(f"{name} is {text!r}; it must be a whole number above 0")
-    return number

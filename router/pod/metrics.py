@@ -13,7 +13,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from router.ir import BackendKey, TrafficCounters
-from router.podtraffic import Reading
+from router.pod.traffic import Reading
 from router.service import Router
 
 BOUNDS_MILLISECONDS: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 60_000)

@@ -10,13 +10,14 @@ import signal
 from contextlib import AsyncExitStack
 
 from router.admin import EnvoyAdmin
-from router.drain import gone
-from router.health import Health
-from router.kube import ModelRoutes, connected
-from router.podapi import serving
-from router.podtraffic import PodTraffic
+from router.pod.api import serving
+from router.pod.cluster import connected
+from router.pod.drain import gone
+from router.pod.health import Health
+from router.pod.kube import ModelRoutes
+from router.pod.settings import PodSettings
+from router.pod.traffic import PodTraffic
 from router.service import Router
-from router.settings import PodSettings
 
 _log = logging.getLogger(__name__)
 
@@ -32,10 +33,10 @@ async def run(settings: PodSettings) -> None:
     admin = EnvoyAdmin(settings.paths.admin_socket)
     router = Router(settings.paths, settings.listen)
     async with AsyncExitStack() as stack:
-        api = await stack.enter_async_context(connected())
+        client = await stack.enter_async_context(connected())
         stack.push_async_callback(router.stop)
         await router.start()
-        routes = ModelRoutes(api, router, settings.name, settings.namespaces)
+        routes = ModelRoutes(client, router, settings.name, settings.namespaces)
         health = Health(router, routes, admin)
         traffic = PodTraffic(settings.paths, router.published)
         await stack.enter_async_context(serving(settings.http_port, router, health, traffic))

@@ -7,18 +7,16 @@ server is away, the router goes on with what it has.
 
 import asyncio
 import logging
-import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 import aiohttp
 import orjson
-from kubernetes.aio.client import ApiClient, ApiException, Configuration, CustomObjectsApi
-from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
+from kubernetes.aio.client import ApiClient, ApiException, CustomObjectsApi
 
-from router.book import Due, Object, RouteBook
 from router.modelroute import GROUP, PLURAL, VERSION, acknowledgement_json
+from router.pod.book import Due, Object, RouteBook
+from router.pod.retry import Retry
 from router.service import Router
 
 _log = logging.getLogger(__name__)
@@ -34,41 +32,15 @@ UNREACHABLE: Final = (ApiException, aiohttp.ClientError, OSError, TimeoutError, 
 """What asking the API server may end in; `ValueError`: its answer was cut off."""
 
 
-class NoCluster(ConnectionError):
-    """There is no API server to follow; the message says what is missing."""
-
-
-@asynccontextmanager
-async def connected() -> AsyncIterator[CustomObjectsApi]:
-    """A client for the API server of this pod, or of KUBECONFIG outside of a cluster. Raises `NoCluster`."""
-    configuration = Configuration()
-    try:
-        load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
-    except ConfigException as inside:
-        try:
-            await load_kube_config(os.environ.get("KUBECONFIG"), client_configuration=configuration)  # type: ignore[no-untyped-call]
-        except (ConfigException, OSError) as outside:
-            raise NoCluster(
-                f"there is neither a service account ({inside}) nor a kubeconfig ({outside}); "
-                "run the router in a pod, or let KUBECONFIG name the file of a cluster"
-            ) from outside
-    try:
-        client = ApiClient(configuration)
-    except (OSError, ValueError) as error:
-        raise NoCluster(f"the certificates of {configuration.host} cannot be used: {error}") from error
-    async with client:
-        yield CustomObjectsApi(client)
-
-
 class ModelRoutes:
     """Follows the ModelRoutes of some namespaces on behalf of one router."""
 
-    def __init__(self, api: CustomObjectsApi, router: Router, name: str, namespaces: Sequence[str]) -> None:
+    def __init__(self, client: ApiClient, router: Router, name: str, namespaces: Sequence[str]) -> None:
         """`name` is this router's own in `status.routers`; no `namespaces` means all of them.
 
         The router must have been started: what it remembers counts until something better is known.
         """
-        self._api = api
+        self._api = CustomObjectsApi(client)
         self._router = router
         self._name = name
         self._scopes: tuple[str | None, ...] = tuple(sorted(set(namespaces))) or (None,)
@@ -92,7 +64,7 @@ class ModelRoutes:
             tasks.create_task(self._acknowledge(), name="modelroute status")
 
     async def _follow(self, scope: str | None) -> None:
-        retry = _Retry(f"the modelroutes of {_named(scope)} cannot be followed; the routes stay as they are")
+        retry = _retry(f"the modelroutes of {_named(scope)} cannot be followed; the routes stay as they are")
         while True:
             try:
                 version = await self._list(scope)
@@ -101,7 +73,7 @@ class ModelRoutes:
             except UNREACHABLE as error:
                 # 410: the version to watch from is too old, and nothing is wrong.
                 if not (isinstance(error, ApiException) and error.status == 410):
-                    await retry.pause(error)
+                    await retry.pause(reason(error))
                     continue
             # A proxy that ends every watch at once must not make this a busy loop.
             await asyncio.sleep(RETRY_SECONDS)
@@ -176,7 +148,7 @@ class ModelRoutes:
     async def _acknowledge(self) -> None:
         """Write into the status what changed, the newest only; what could not be written is tried again."""
         await self._published.wait()
-        retry = _Retry("the status of modelroutes cannot be written; rollouts wait for it")
+        retry = _retry("the status of modelroutes cannot be written; rollouts wait for it")
         while True:
             await self._look.wait()
             self._look.clear()
@@ -191,7 +163,7 @@ class ModelRoutes:
             if failure is None:
                 retry.over()
             else:
-                await retry.pause(failure)
+                await retry.pause(reason(failure))
                 self._look.set()
 
     async def _write(self, due: Due) -> None:
@@ -209,28 +181,6 @@ class ModelRoutes:
             _log.info("modelroute %s/%s is gone, nothing is said about it", due.key.namespace, due.key.name)
 
 
-class _Retry:
-    """Growing pauses while something fails, and one line in the log when that begins, changes and ends."""
-
-    def __init__(self, what: str) -> None:
-        self._what = what
-        self._seconds = RETRY_SECONDS
-        self._told = ""
-
-    def over(self) -> None:
-        if self._told:
-            _log.info("over: %s", self._what)
-        self._seconds, self._told = RETRY_SECONDS, ""
-
-    async def pause(self, error: Exception) -> None:
-        why = reason(error)
-        if why != self._told:
-            _log.warning("%s: %s", self._what, why)
-            self._told = why
-        await asyncio.sleep(self._seconds)
-        self._seconds = min(2 * self._seconds, RETRY_LIMIT_SECONDS)
-
-
 def reason(error: Exception) -> str:
     """What went wrong at the API server, and where to look."""
     if not isinstance(error, ApiException):
@@ -241,6 +191,10 @@ def reason(error: Exception) -> str:
         404: f"; is the definition of {PLURAL}.{GROUP} installed?",
     }
     return f"the API server answered {error.status} {error.reason}{hints.get(error.status or 0, '')}"
+
+
+def _retry(what: str) -> Retry:
+    return Retry(what, RETRY_SECONDS, RETRY_LIMIT_SECONDS)
 
 
 def _named(scope: str | None) -> str:
