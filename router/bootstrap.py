@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from router.config import ListenConfig, RouterPaths
+from router.config import Address, ListenConfig, RouterPaths
 from router.translate.clusters import LIVE_PREFIX, MIRROR_PREFIX
+from router.translate.feedback import MONITOR_CLUSTER
 from router.translate.listeners import STAT_PREFIX
 
 ADS_CLUSTER = "ads"
@@ -12,6 +13,10 @@ SHED = ("upstream_rq_active_overflow", "upstream_rq_pending_overflow")
 CLUSTER_METRICS = (COMPLETED, ERRORS, TIMEOUTS, *SHED)
 LATENCY_METRIC = "upstream_rq_time"
 ACTIVE_REQUESTS = f"http.{STAT_PREFIX}.downstream_rq_active"
+
+REGEX_PROGRAM_SIZE = 65_536
+"""Envoy refuses regular expressions whose compiled form has more instructions, by default 100. Ours are no patterns of
+users: they find cookies, and list a header's values."""
 
 _STEPS = (10, 11, 12, 13, 14, 16, 18, 20, 22, 25, 28, 32, 36, 40, 45, 50, 56, 63, 71, 79, 89)
 
@@ -44,9 +49,17 @@ def bootstrap(paths: RouterPaths, listen: ListenConfig, node: str = "tidegate-ro
             "cds_config": {"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "0s"},
             "lds_config": {"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "0s"},
         },
-        "static_resources": {"clusters": [_ads_cluster(paths)]},
+        "static_resources": {
+            "clusters": [
+                _ads_cluster(paths),
+                *([] if listen.monitor is None else [_monitor_cluster(listen.monitor)]),
+            ]
+        },
         "overload_manager": _overload_manager(listen),
         "stats_config": _stats_config(),
+        "layered_runtime": {
+            "layers": [{"name": "tidegate", "static_layer": {"re2.max_program_size.error_level": REGEX_PROGRAM_SIZE}}]
+        },
         # Numbers are brought together when somebody asks, not by a timer.
         "stats_flush_on_admin": True,
     }
@@ -66,6 +79,20 @@ def _ads_cluster(paths: RouterPaths) -> dict[str, Any]:
                     "http2_protocol_options": {"connection_keepalive": {"interval": "30s", "timeout": "10s"}}
                 },
             }
+        },
+    }
+
+
+def _monitor_cluster(monitor: Address) -> dict[str, Any]:
+    address = {"socket_address": {"address": monitor.host, "port_value": monitor.port}}
+    return {
+        "name": MONITOR_CLUSTER,
+        "type": "STRICT_DNS",
+        "dns_lookup_family": "V4_PREFERRED",
+        "connect_timeout": "1s",
+        "load_assignment": {
+            "cluster_name": MONITOR_CLUSTER,
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}],
         },
     }
 

@@ -42,13 +42,31 @@ class RouterPaths:
 
 
 @dataclass(frozen=True, slots=True)
+class Address:
+    """Where another process of Tidegate listens; `host` is a name or an IP address."""
+
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, text: str) -> "Address":
+        """Read `HOST:PORT`, an IPv6 address in brackets. Raises `ValueError`."""
+        host, colon, port = text.strip().rpartition(":")
+        bracketed = host.startswith("[") and host.endswith("]")
+        valid = colon and host.strip("[]") and bracketed == (":" in host) and port.isascii() and port.isdecimal()
+        if not valid or not 0 < int(port) < 65_536:
+            raise ValueError(f"{text!r} is no address like monitor.example:8000 or [::1]:8000")
+        return cls(host.strip("[]"), int(port))
+
+
+@dataclass(frozen=True, slots=True)
 class ListenConfig:
     """How Envoy meets the world.
 
     `host` is an IP address. `concurrency` is the number of Envoy's worker threads. A client has
     `request_headers_timeout_seconds` to send a request's headers and `request_timeout_seconds` to send it whole;
     then it gets 408. A connection without a request for `idle_seconds` is closed; those beyond `max_connections` are
-    closed at once. Near `max_heap_bytes` Envoy first stops keep-alive, then answers 503.
+    closed at once. Near `max_heap_bytes` Envoy first stops keep-alive, then answers 503. Feedback goes to `monitor`.
     """
 
     host: str = "127.0.0.1"
@@ -59,3 +77,4 @@ class ListenConfig:
     idle_seconds: float = 300.0
     max_connections: int = 10_000
     max_heap_bytes: int = 1 << 30
+    monitor: Address | None = None

@@ -65,13 +65,61 @@ class Retry:
 
 
 @dataclass(frozen=True, slots=True)
+class Condition:
+    """What one thing of a request must be: the header of this name, or what stands at this path of a JSON body.
+
+    Exactly one of `header` and `feature` is given, the latter as the keys that lead to a value within objects. The
+    value must be one of `values`, or begin with `prefix`, or be a number of at least `low` and below `high`; without
+    any of these it only has to be there. A header's value is text; a feature's is compared with its own type.
+    """
+
+    header: str | None = None
+    feature: tuple[str, ...] = ()
+    values: tuple[str | float | bool, ...] = ()
+    prefix: str | None = None
+    low: float | None = None
+    high: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be understood in one way only."""
+        if (self.header is None) == (not self.feature):
+            raise ValueError("a condition is about either a header or a feature")
+        ranged = self.low is not None or self.high is not None
+        if (bool(self.values), self.prefix is not None, ranged).count(True) > 1:
+            raise ValueError("a condition asks for values, for a prefix, or for a range")
+        if self.header is not None and (ranged or any(not isinstance(value, str) for value in self.values)):
+            raise ValueError(f"header {self.header} is text: it has values or a prefix")
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Requests that `version` answers whatever the weights say: those that fit any of `matches`.
+
+    A request fits a match when it fits all of its conditions. Selected requests are not mirrored.
+    """
+
+    version: str
+    matches: tuple[tuple[Condition, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Cookie:
+    """A cookie whose value decides the version. Clients without it are given one that lasts `ttl_seconds`."""
+
+    name: str
+    ttl_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
 class Route:
     """All that Envoy must know about one model's traffic.
 
     `backends` are in the order of Envoy's weighted clusters: the candidate comes first, so that a key that reached it
     at 5 % still does at 10 %. Their weights sum to `BASIS_POINTS`, or all are 0: then the model is known but not yet
     ready, and requests are answered 503 with `retry-after`.
-    `sticky_header` names the request header whose value decides the version; without it the request id does.
+    `sticky_header` names the request header whose value decides the version, `sticky_cookie` the cookie; without
+    either the request id does. `exposures` tells the replica with every request which key decided and with what
+    share, so that its record says who was exposed to what.
     """
 
     key: RouteKey
@@ -79,7 +127,10 @@ class Route:
     hosts: tuple[str, ...] = ("*",)
     backends: tuple[Backend, ...] = ()
     mirror: Mirror | None = None
+    selection: Selection | None = None
     sticky_header: str | None = None
+    sticky_cookie: Cookie | None = None
+    exposures: bool = False
     timeout_seconds: float = 5.0
     retry: Retry = field(default_factory=Retry)
     max_body_bytes: int = 1 << 20
@@ -95,6 +146,10 @@ class Route:
         versions = [backend.version for backend in self.backends]
         if len(set(versions)) != len(versions):
             raise ValueError(f"{self.key} names a version twice: {versions}")
+        if self.sticky_header is not None and self.sticky_cookie is not None:
+            raise ValueError(f"{self.key} is sticky by a header and by a cookie: one can decide")
+        if self.selection is not None and self.selection.version not in versions:
+            raise ValueError(f"{self.key} selects for {self.selection.version}, which is none of its {versions}")
         if self.mirror is not None:
             if self.mirror.version not in versions:
                 raise ValueError(

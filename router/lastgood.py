@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from router.ir import Backend, Endpoint, Mirror, Retry, Route, RouteKey
+from router.ir import Backend, Condition, Cookie, Endpoint, Mirror, Retry, Route, RouteKey, Selection
 
 _log = logging.getLogger(__name__)
 _FORMAT = 1
@@ -57,6 +57,17 @@ def route_from_json(item: dict[str, Any]) -> Route:
     )
     if fields.get("mirror") is not None:
         fields["mirror"] = Mirror(**fields["mirror"])
+    if fields.get("selection") is not None:
+        selection = fields["selection"]
+        matches = tuple(tuple(map(_condition, match)) for match in selection["matches"])
+        fields["selection"] = Selection(selection["version"], matches)
+    if fields.get("sticky_cookie") is not None:
+        fields["sticky_cookie"] = Cookie(**fields["sticky_cookie"])
     if "retry" in fields:
         fields["retry"] = Retry(**fields["retry"])
     return Route(**fields)
+
+
+def _condition(item: dict[str, Any]) -> Condition:
+    lists = {name: tuple(item.get(name, ())) for name in ("feature", "values")}
+    return Condition(**{**item, **lists})

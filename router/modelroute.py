@@ -5,10 +5,10 @@ and out, so that both sides, and whoever generates the schema, share one descrip
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from router.ir import Backend, Endpoint, Mirror, Retry, Route, RouteKey
+from router.ir import Backend, Condition, Cookie, Endpoint, Mirror, Retry, Route, RouteKey, Selection
 
 GROUP: Final = "tidegate.dev"
 VERSION: Final = "v1alpha1"
@@ -52,13 +52,22 @@ def spec_of(route: Route) -> dict[str, Any]:
         }
     if route.sticky_header is not None:
         spec["stickyHeader"] = route.sticky_header
+    if route.sticky_cookie is not None:
+        spec["stickyCookie"] = {"name": route.sticky_cookie.name, "ttlSeconds": route.sticky_cookie.ttl_seconds}
+    if route.selection is not None:
+        spec["selection"] = {
+            "version": route.selection.version,
+            "matches": [{"conditions": [*map(_condition_json, match)]} for match in route.selection.matches],
+        }
+    if route.exposures:
+        spec["exposures"] = True
     return spec
 
 
 def route_of(key: RouteKey, spec: Mapping[str, Any]) -> Route:
     """The route that `spec_of` wrote. Raises `ValueError` when the spec is none of this release's."""
     try:
-        mirror = spec.get("mirror")
+        mirror, selection, cookie = spec.get("mirror"), spec.get("selection"), spec.get("stickyCookie")
         retry = spec["retry"]
         return Route(
             key=key,
@@ -73,13 +82,38 @@ def route_of(key: RouteKey, spec: Mapping[str, Any]) -> Route:
                 for backend in spec.get("backends", ())
             ),
             mirror=None if mirror is None else Mirror(mirror["version"], mirror["share"], mirror["maxConcurrency"]),
+            selection=None if selection is None else _selection(selection),
             sticky_header=spec.get("stickyHeader"),
+            sticky_cookie=None if cookie is None else Cookie(cookie["name"], cookie["ttlSeconds"]),
+            exposures=spec.get("exposures", False),
             timeout_seconds=float(spec["timeoutSeconds"]),
             retry=Retry(retry["attempts"], retry["idempotent"]),
             max_body_bytes=spec["maxBodyBytes"],
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"modelroute {key.namespace}/{key.name} cannot be read: {error!r}") from error
+
+
+def _condition_json(condition: Condition) -> dict[str, Any]:
+    """What the condition says, without what it leaves open."""
+    fields = {**asdict(condition), "feature": [*condition.feature], "values": [*condition.values]}
+    return {name: value for name, value in fields.items() if value not in (None, [])}
+
+
+def _selection(selection: Mapping[str, Any]) -> Selection:
+    matches = tuple(tuple(map(_condition, match["conditions"])) for match in selection["matches"])
+    return Selection(selection["version"], matches)
+
+
+def _condition(fields: Mapping[str, Any]) -> Condition:
+    return Condition(
+        header=fields.get("header"),
+        feature=tuple(fields.get("feature", ())),
+        values=tuple(fields.get("values", ())),
+        prefix=fields.get("prefix"),
+        low=fields.get("low"),
+        high=fields.get("high"),
+    )
 
 
 def acknowledgement_json(said: Acknowledgement) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from router.translate.clusters import cluster_name, live_cluster, mirror_cluster
 from router.translate.endpoints import load_assignment
 from router.translate.listeners import LISTENER, listener
 from router.translate.routes import ROUTE_CONFIG, check, inference_paths, route_configuration
+from router.translate.selection import in_effect
 
 
 class ResourceType(Enum):
@@ -107,7 +108,13 @@ def build(routes: Iterable[Route], listen: ListenConfig, *, published: bool = Tr
         clusters=Resources(clusters),
         endpoints=Resources(endpoints),
         listeners=Resources({LISTENER: _serialised(listener(listen))}),
-        routes=Resources({ROUTE_CONFIG: _serialised(route_configuration(ordered, published=published))}),
+        routes=Resources(
+            {
+                ROUTE_CONFIG: _serialised(
+                    route_configuration(ordered, published=published, monitored=listen.monitor is not None)
+                )
+            }
+        ),
         referenced=frozenset(name for route in ordered for name in referenced_clusters(route)),
     )
     snapshot.check()
@@ -115,10 +122,16 @@ def build(routes: Iterable[Route], listen: ListenConfig, *, published: bool = Tr
 
 
 def referenced_clusters(route: Route) -> Iterator[str]:
-    """The clusters that the translated route names: versions with weight, and the mirror when there is traffic."""
+    """The clusters that the translated route names.
+
+    These are the versions with weight and, when there is traffic, that of the selection and of the mirror.
+    """
     weighted = [backend for backend in route.backends if backend.weight]
     for backend in weighted:
         yield cluster_name(BackendKey(route.key, backend.version, mirrored=False))
+    selection = in_effect(route)
+    if weighted and selection is not None:
+        yield cluster_name(BackendKey(route.key, selection.version, mirrored=False))
     if weighted and route.mirror is not None:
         yield cluster_name(BackendKey(route.key, route.mirror.version, mirrored=True))
 

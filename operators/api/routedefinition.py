@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from operators.api.types import DNS_LABEL
+from operators.api.block import DNS_LABEL
 from router.ir import BASIS_POINTS
 from router.modelroute import GROUP, KIND, PLURAL, VERSION
 
@@ -90,6 +90,32 @@ def _spec() -> dict[str, Any]:
             "description": "Whether a request that may have reached the model is tried again.",
         },
     ) | {"required": ["attempts", "idempotent"]}
+    condition = _object(
+        "What one thing of a request must be: any of the values, or within the prefix or range, or else only there.",
+        header=_text("The header that is meant."),
+        feature=_list("Or the keys within JSON objects that lead to the value that is meant.", _text("A key.")),
+        values={
+            "type": "array",
+            "description": "Texts, numbers, and truth values.",
+            "items": {"x-kubernetes-preserve-unknown-fields": True},
+        },
+        prefix=_text("What the value begins with."),
+        low={"type": "number", "description": "The value is a number of at least this."},
+        high={"type": "number", "description": "The value is a number below this."},
+    )
+    match = _object(
+        "What a request must be in every respect.", conditions=_list("Everything that must be true.", condition)
+    ) | {"required": ["conditions"]}
+    selection = _object(
+        "Requests that one version answers whatever the weights are.",
+        version=_text("The version that answers them."),
+        matches=_list("A request is selected when it is any of these.", match),
+    ) | {"required": ["version", "matches"]}
+    cookie = _object(
+        "The cookie whose value decides the version; clients without it are given one.",
+        name=_text("Its name."),
+        ttlSeconds=_number("How long clients keep it.", 1),
+    ) | {"required": ["name", "ttlSeconds"]}
     spec = _object(
         "What the routers shall do.",
         model=_text("The model's name in requests."),
@@ -97,6 +123,12 @@ def _spec() -> dict[str, Any]:
         backends=_list("The versions, the candidate first.", backend),
         mirror=mirror,
         stickyHeader=_text("The request header whose value decides the version; without it the request id does."),
+        stickyCookie=cookie,
+        selection=selection,
+        exposures={
+            "type": "boolean",
+            "description": "Whether replicas are told with each request which key decided, and the version's share.",
+        },
         timeoutSeconds={"type": "number", "description": "The time after which a request is answered 504."},
         retry=retry,
         maxBodyBytes=_number("The largest request body.", 1),

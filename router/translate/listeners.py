@@ -3,17 +3,25 @@
 https://www.envoyproxy.io/docs/envoy/latest/configuration/best_practices/edge
 """
 
-from envoy.config.core.v3 import address_pb2, protocol_pb2
+from envoy.config.common.mutation_rules.v3 import mutation_rules_pb2
+from envoy.config.core.v3 import address_pb2, extension_pb2, protocol_pb2
 from envoy.config.listener.v3 import listener_components_pb2, listener_pb2
 from envoy.extensions.filters.http.buffer.v3 import buffer_pb2
+from envoy.extensions.filters.http.header_to_metadata.v3 import header_to_metadata_pb2
+from envoy.extensions.filters.http.json_to_metadata.v3 import json_to_metadata_pb2
 from envoy.extensions.filters.http.router.v3 import router_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2 as hcm
+from envoy.extensions.http.early_header_mutation.header_mutation.v3 import header_mutation_pb2
 from envoy.extensions.request_id.uuid.v3 import uuid_pb2
 from google.protobuf import wrappers_pb2
 
 from router.config import ListenConfig
+from router.translate.forward import BUFFER_FILTER
+from router.translate.hashing import COOKIE_FILTER
+from router.translate.headers import OWN_HEADERS
 from router.translate.replies import local_reply_config
-from router.translate.routes import BUFFER_FILTER, ROUTE_CONFIG
+from router.translate.routes import ROUTE_CONFIG
+from router.translate.selection import FEATURES_FILTER
 from router.translate.values import ads, duration, packed, tcp_address
 
 LISTENER = "tidegate"
@@ -73,6 +81,7 @@ def _manager(listen: ListenConfig) -> hcm.HttpConnectionManager:
         # The client is whoever opened the connection, and no address is trusted with Envoy's own headers.
         use_remote_address=yes,
         internal_address_config=hcm.HttpConnectionManager.InternalAddressConfig(cidr_ranges=[_NOBODY]),
+        early_header_mutation_extensions=[_without_our_headers()],
         # One way to write a path, so that it cannot be matched here and understood differently behind.
         normalize_path=yes,
         merge_slashes=True,
@@ -91,13 +100,26 @@ def _manager(listen: ListenConfig) -> hcm.HttpConnectionManager:
     )
 
 
+def _without_our_headers() -> extension_pb2.TypedExtensionConfig:
+    """Nobody but the router says what its own headers say."""
+    removed = [mutation_rules_pb2.HeaderMutation(remove=name) for name in OWN_HEADERS]
+    return extension_pb2.TypedExtensionConfig(
+        name="envoy.http.early_header_mutation.header_mutation",
+        typed_config=packed(header_mutation_pb2.HeaderMutation(mutations=removed)),
+    )
+
+
 def _http_filters() -> list[hcm.HttpFilter]:
-    """The buffer filter waits for the whole body, or answers 413; a route that forwards turns it on."""
+    """Filters are off; a route that needs one turns it on, so that no change of routes is one of the listener.
+
+    The buffer filter waits for the whole body, or answers 413, so that no filter after it meets more than that.
+    """
     any_limit = wrappers_pb2.UInt32Value(value=1)
+    buffer = buffer_pb2.Buffer(max_request_bytes=any_limit)
     return [
-        hcm.HttpFilter(
-            name=BUFFER_FILTER, typed_config=packed(buffer_pb2.Buffer(max_request_bytes=any_limit)), disabled=True
-        ),
+        hcm.HttpFilter(name=BUFFER_FILTER, typed_config=packed(buffer), disabled=True),
+        hcm.HttpFilter(name=COOKIE_FILTER, typed_config=packed(header_to_metadata_pb2.Config()), disabled=True),
+        hcm.HttpFilter(name=FEATURES_FILTER, typed_config=packed(json_to_metadata_pb2.JsonToMetadata()), disabled=True),
         hcm.HttpFilter(
             name="envoy.filters.http.router", typed_config=packed(router_pb2.Router(suppress_envoy_headers=True))
         ),

@@ -3,13 +3,16 @@
 What is refused before its head could be read has no request id yet; it gets one made of the time and the connection.
 """
 
+from collections.abc import Sequence
+
 from envoy.config.accesslog.v3 import accesslog_pb2
 from envoy.config.core.v3 import base_pb2, substitution_format_string_pb2
 from envoy.config.route.v3 import route_components_pb2 as rc
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2 as hcm
 from google.protobuf import struct_pb2
 
-from router.translate.routes import METADATA, REQUEST_ID, header
+from router.translate.answers import METADATA
+from router.translate.headers import REQUEST_ID, ROUTE_HEADER, header
 
 BY_FLAG = (
     (("UT", "SI"), "timeout", "the model did not answer in time"),
@@ -22,6 +25,13 @@ BY_FLAG = (
     (("NR",), "not_found", "there is no such model or path; models answer at /v2/models/NAME/infer"),
 )
 """Envoy's response flags, the code, and the sentence. The first line that fits wins."""
+
+FEEDBACK_FAILED = (
+    ("UT", "SI", "UH", "UO", "UC", "UR", "UF", "URX", "LR", "UPE"),
+    "monitor_unavailable",
+    "the monitor did not take the feedback; send it again later",
+)
+"""The same of feedback, known by the header that only it has."""
 
 BY_STATUS = (
     (400, "bad_request", "the request is no valid HTTP: %RESPONSE_CODE_DETAILS%"),
@@ -39,12 +49,16 @@ _MADE_ID = "%START_TIME(%s%9f)%-%CONNECTION_ID%"
 
 def local_reply_config() -> hcm.LocalReplyConfig:
     """One mapper per line of the tables; answers that a route makes itself bring their own sentence and code."""
+    flags, code, text = FEEDBACK_FAILED
+    feedback_failed = hcm.ResponseMapper(
+        filter=_both(_flagged(flags), _has(ROUTE_HEADER, True)), body_format_override=_json(text, code)
+    )
     from_route = _json("%LOCAL_REPLY_BODY%", f"%METADATA(ROUTE:{METADATA}:code)%")
     return hcm.LocalReplyConfig(
         mappers=[
             *(
                 hcm.ResponseMapper(
-                    filter=_both(_status(status), _without_id()),
+                    filter=_both(_status(status), _has(REQUEST_ID, False)),
                     body_format_override=_json(text, code, _MADE_ID),
                     headers_to_add=[header(REQUEST_ID, _MADE_ID)],
                 )
@@ -54,13 +68,9 @@ def local_reply_config() -> hcm.LocalReplyConfig:
                 hcm.ResponseMapper(filter=_status(status), body_format_override=_json(text, code))
                 for status, code, text in BY_STATUS
             ),
+            feedback_failed,
             *(
-                hcm.ResponseMapper(
-                    filter=accesslog_pb2.AccessLogFilter(
-                        response_flag_filter=accesslog_pb2.ResponseFlagFilter(flags=flags)
-                    ),
-                    body_format_override=_json(text, code),
-                )
+                hcm.ResponseMapper(filter=_flagged(flags), body_format_override=_json(text, code))
                 for flags, code, text in BY_FLAG
             ),
             *(
@@ -81,9 +91,13 @@ def _both(*filters: accesslog_pb2.AccessLogFilter) -> accesslog_pb2.AccessLogFil
     return accesslog_pb2.AccessLogFilter(and_filter=accesslog_pb2.AndFilter(filters=filters))
 
 
-def _without_id() -> accesslog_pb2.AccessLogFilter:
-    absent = rc.HeaderMatcher(name=REQUEST_ID, present_match=False)
-    return accesslog_pb2.AccessLogFilter(header_filter=accesslog_pb2.HeaderFilter(header=absent))
+def _flagged(flags: Sequence[str]) -> accesslog_pb2.AccessLogFilter:
+    return accesslog_pb2.AccessLogFilter(response_flag_filter=accesslog_pb2.ResponseFlagFilter(flags=flags))
+
+
+def _has(name: str, present: bool) -> accesslog_pb2.AccessLogFilter:
+    header_filter = accesslog_pb2.HeaderFilter(header=rc.HeaderMatcher(name=name, present_match=present))
+    return accesslog_pb2.AccessLogFilter(header_filter=header_filter)
 
 
 def _status(status: int) -> accesslog_pb2.AccessLogFilter:

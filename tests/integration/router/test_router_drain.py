@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from router.admin import AdminUnavailable, EnvoyAdmin
-from router.drain import DrainTimeout, drain, gone
+from router.pod.drain import DrainTimeout, drain, gone
 
 Start = Callable[..., Awaitable[Any]]
 PATH = "/v2/models/m/infer"

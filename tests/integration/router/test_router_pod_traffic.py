@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmarks.client import post, steady
 from router.ir import BackendKey
-from router.podtraffic import PodTraffic
+from router.pod.traffic import PodTraffic
 
 Start = Callable[..., Awaitable[Any]]
 PATH = "/v2/models/m/infer"

@@ -1,7 +1,9 @@
 """The definition of ModelRoute and the format that the operator writes and the routers read agree."""
 
+import json
 from collections.abc import Iterator
 from copy import deepcopy
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
@@ -9,7 +11,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from operators.api import route_crd
-from router.ir import BASIS_POINTS, Backend, Endpoint, Mirror, Retry, Route, RouteKey
+from router.ir import (
+    BASIS_POINTS,
+    Backend,
+    Condition,
+    Cookie,
+    Endpoint,
+    Mirror,
+    Retry,
+    Route,
+    RouteKey,
+    Selection,
+)
+from router.lastgood import route_from_json
 from router.modelroute import Acknowledgement, acknowledgement_json, acknowledgements, route_of, spec_of
 
 PROPERTIES = route_crd()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]
@@ -28,8 +42,40 @@ FULL = Route(
     ("a.example",),
     (Backend("b", 525, (Endpoint("10.0.0.1", 8000),)), Backend("a", 9475)),
     Mirror("b", BASIS_POINTS),
+    Selection("b", ((Condition("x-a", values=("1",)), Condition(feature=("a", "b"), low=0.0, high=1.5)),)),
     "x-user-id",
+    exposures=True,
 )
+FULL_OF_OTHERS = replace(
+    FULL,
+    selection=Selection("b", ((Condition("x-a", prefix="1"), Condition(feature=("a",), values=("1", 1, 2.5, True))),)),
+    sticky_header=None,
+    sticky_cookie=Cookie("c", 60),
+)
+"""What cannot be together with the fields of the first."""
+
+
+TEXTS = st.text(max_size=5)
+NUMBERS = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+FEATURES = st.lists(TEXTS, min_size=1, max_size=3).map(tuple)
+CONDITIONS = st.one_of(
+    st.builds(Condition, header=TEXTS, values=st.lists(TEXTS, max_size=3).map(tuple)),
+    st.builds(Condition, header=TEXTS, prefix=TEXTS),
+    st.builds(Condition, feature=FEATURES, values=st.lists(TEXTS | NUMBERS | st.booleans(), max_size=3).map(tuple)),
+    st.builds(Condition, feature=FEATURES, prefix=st.none() | TEXTS),
+    st.builds(Condition, feature=FEATURES, low=st.none() | NUMBERS, high=st.none() | NUMBERS),
+)
+STICKY = st.one_of(
+    st.fixed_dictionaries({}),
+    st.fixed_dictionaries({"sticky_header": st.text()}),
+    st.fixed_dictionaries({"sticky_cookie": st.builds(Cookie, st.text(), st.integers(1))}),
+)
+
+
+def selections(versions: st.SearchStrategy[str]) -> st.SearchStrategy[Selection]:
+    """Any selection for one of these versions."""
+    matches = st.lists(st.lists(CONDITIONS, max_size=3).map(tuple), max_size=3).map(tuple)
+    return st.builds(Selection, versions, matches)
 
 
 @st.composite
@@ -46,7 +92,9 @@ def routes(draw: st.DrawFn) -> Route:
         hosts=tuple(draw(st.lists(st.text(), max_size=3))),
         backends=tuple(Backend(name, weight, draw(endpoints)) for name, weight in zip(names, weights, strict=False)),
         mirror=draw(st.none() | st.builds(Mirror, st.sampled_from(names), shares, st.integers(1))) if names else None,
-        sticky_header=draw(st.none() | st.text()),
+        selection=draw(st.none() | selections(st.sampled_from(names))) if names else None,
+        **draw(STICKY),
+        exposures=draw(st.booleans()),
         timeout_seconds=draw(st.floats(0.001, 1e6)),
         retry=draw(st.builds(Retry, st.integers(0), st.booleans())),
         max_body_bytes=draw(st.integers(1)),
@@ -55,6 +103,8 @@ def routes(draw: st.DrawFn) -> Route:
 
 def faults(schema: dict[str, Any], value: Any, path: str = "") -> Iterator[str]:
     """What the schema has against a value, as far as it says anything; a field unknown to it is a fault."""
+    if schema.get("x-kubernetes-preserve-unknown-fields"):
+        return
     if not isinstance(value, JSON_TYPES[schema["type"]]) or (schema["type"] == "integer" and isinstance(value, bool)):
         yield f"{path} is no {schema['type']}"
     elif isinstance(value, dict):
@@ -88,23 +138,32 @@ def at(value: Any, path: tuple[str | int, ...]) -> Any:
 
 @given(routes())
 def test_every_route_fits_the_schema_and_is_read_back(route: Route) -> None:
-    spec = spec_of(route)
+    spec = json.loads(json.dumps(spec_of(route)))
     assert [*faults(PROPERTIES["spec"], spec)] == []
+    # The text tells 1 from true and from "1", which equality does not.
+    assert repr(route_of(KEY, spec)) == repr(route)
     assert route_of(KEY, spec) == route
+    assert repr(route_from_json(json.loads(json.dumps(asdict(route))))) == repr(route)
 
 
 def test_the_schema_has_no_field_that_the_operator_does_not_write() -> None:
-    for path, block in blocks(spec_of(FULL)):
+    written: dict[tuple[str, ...], set[str]] = {}
+    for spec in (spec_of(FULL), spec_of(FULL_OF_OTHERS)):
+        for path, block in blocks(spec):
+            written.setdefault(tuple("[]" if isinstance(part, int) else part for part in path), set()).update(block)
+    for path, names in written.items():
         schema = PROPERTIES["spec"]
         for part in path:
-            schema = schema["items"] if isinstance(part, int) else schema["properties"][part]
-        assert block.keys() == schema["properties"].keys(), path
+            schema = schema["items"] if part == "[]" else schema["properties"][part]
+        assert names == schema["properties"].keys(), path
 
 
-def test_what_a_router_cannot_do_without_is_required() -> None:
-    for path, block in blocks(spec_of(FULL)):
-        for name in block:
-            spec = deepcopy(spec_of(FULL))
+@pytest.mark.parametrize("route", [FULL, FULL_OF_OTHERS])
+def test_what_a_router_cannot_do_without_is_required(route: Route) -> None:
+    for path, block in blocks(spec_of(route)):
+        # That a condition is about one of two things stands in no schema; the operator writes nothing else.
+        for name in block.keys() - {"header", "feature"}:
+            spec = deepcopy(spec_of(route))
             del at(spec, path)[name]
             try:
                 route_of(KEY, spec)

@@ -3,7 +3,7 @@
 import pytest
 from kubernetes.aio.client import ApiException
 
-from router.kube import reason
+from router.pod.kube import reason
 
 
 @pytest.mark.parametrize(

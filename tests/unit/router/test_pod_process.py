@@ -3,13 +3,16 @@
 import json
 import logging
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from router.__main__ import main
 from router.config import RouterPaths
-from router.settings import BadEnvironment, PodSettings
+from router.pod.environment import BadEnvironment
+from router.pod.settings import PodSettings
 
 POD = {"POD_NAME": "router-0", "TIDEGATE_NAMESPACE": "models"}
 
@@ -49,6 +52,8 @@ def test_an_empty_list_of_namespaces_means_all() -> None:
         ({"TIDEGATE_NAMESPACE": "models"}, "POD_NAME is not set"),
         (POD | {"TIDEGATE_LISTEN_PORT": "http"}, "TIDEGATE_LISTEN_PORT is 'http'"),
         (POD | {"TIDEGATE_HTTP_PORT": "0"}, "TIDEGATE_HTTP_PORT is '0'"),
+        (POD | {"TIDEGATE_HTTP_PORT": "65536"}, "it must be a port, 1 to 65535"),
+        (POD | {"TIDEGATE_ENVOY_MAX_HEAP_BYTES": "1 GiB"}, "it must be a whole number above 0"),
     ],
 )
 def test_an_environment_that_makes_no_sense_is_named(environment: dict[str, str], message: str) -> None:
@@ -65,6 +70,12 @@ def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     return tmp_path
+
+
+def test_the_containers_beside_the_routers_load_neither_the_kubernetes_client_nor_grpc() -> None:
+    loaded = "import sys, router.__main__; print(*sorted(sys.modules.keys() & {'aiohttp', 'grpc', 'kubernetes'}))"
+    done = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout == "\n"
 
 
 def test_bootstrap_writes_what_envoy_is_started_with(environment: Path) -> None:

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from router.book import Due, RouteBook
 from router.ir import Backend, Endpoint, Route, RouteKey, RouteStatus
 from router.modelroute import Acknowledgement, acknowledgement_json, spec_of
+from router.pod.book import Due, RouteBook
 
 KEY = RouteKey("default", "m")
 ROUTE = Route(KEY, "m", backends=(Backend("a", 10_000, (Endpoint("127.0.0.1", 1),)),))
