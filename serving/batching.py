@@ -98,7 +98,8 @@ def run(model: LoadedModel, jobs: Sequence[Job], max_batch: int) -> list[Outcome
 
 def _alone(model: LoadedModel, job: Job, max_batch: int) -> Outcome:
     try:
-        return call(model, job.rows, job.outputs, max_batch)
+        # A model may work in place (`StandardScaler(copy=False)`), and the records keep what was sent.
+        return call(model, job.rows.copy(), job.outputs, max_batch)
     except BaseException as error:  # noqa: BLE001 - see `run`
         failure = ModelCallError(error)
         failure.__cause__ = error

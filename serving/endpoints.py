@@ -10,7 +10,7 @@ import orjson
 
 from serving.batching import Batcher, Job, Outcome
 from serving.errors import RETRY_SOON, RequestError
-from serving.http import Exchange
+from serving.exchange import Exchange
 from serving.limits import internal_error
 from serving.protocol.base import Codec
 from serving.protocol.named import NamedCodec
@@ -57,6 +57,10 @@ class Endpoints:
             f"/api/v1/models/{model}/predict": (b"POST", self._infer(NamedCodec(model_version, signature, table))),
         }
         self._quick = {(method, path.encode()): handler for path, (method, handler) in self._routes.items()}
+        self.inference_paths = frozenset(
+            path.encode() for path, (method, _) in self._routes.items() if method == b"POST"
+        )
+        """Where the model is asked."""
 
     def handle(self, exchange: Exchange) -> None:
         """Answer a request, now or when the model has. Raises `RequestError`."""
@@ -96,6 +100,7 @@ class Endpoints:
 
         def infer(exchange: Exchange) -> None:
             query = codec.decode(exchange.body)
+            exchange.rows = query.rows
             exchange.body = b""  # what waits for the model need not hold its bytes too
 
             def deliver(outcome: Outcome) -> None:
@@ -108,6 +113,7 @@ class Endpoints:
                     log.exception("an answer could not be written")
                     exchange.fail(internal_error())
                     return
+                exchange.outputs = outcome
                 exchange.answer(200, body)
 
             job = Job(query.rows, query.outputs, deliver)

@@ -6,117 +6,22 @@ Envoy, in front of every replica, does.
 
 import asyncio
 import logging
+import time
 from collections import deque
-from collections.abc import Callable
-from http import HTTPStatus
 from typing import cast
 from uuid import uuid4
 
 import httptools
-import orjson
 
 from serving.errors import RequestError
-from serving.limits import Limits, body_too_large, internal_error, no_upgrade
+from serving.exchange import Exchange
+from serving.limits import body_too_large, internal_error, no_upgrade
+from serving.records import MARKS
+from serving.site import Site
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
-_MAX_MESSAGE = 2_000
-"""Characters of an error's message that are sent."""
-
 log = logging.getLogger(__name__)
-
-
-class Exchange:
-    """One request and its answer: exactly one of `answer` and `fail` must be called, once, on the loop's thread.
-
-    A handler that raises need not call either: a `RequestError` is sent as it is, anything else as 500.
-    """
-
-    __slots__ = ("_connection", "body", "cancel", "closes", "method", "reply", "request_id", "url")
-
-    def __init__(
-        self,
-        connection: "Connection",
-        *,
-        method: bytes,
-        url: bytes,
-        request_id: bytes,
-        body: bytes | bytearray,
-        closes: bool,
-    ) -> None:
-        self._connection = connection
-        self.method = method
-        self.url = url
-        self.request_id = request_id
-        self.body = body
-        self.closes = closes
-        """Whether the connection is closed after the answer."""
-        self.reply: bytes | None = None
-        """The answer's bytes, once it is there."""
-        self.cancel: Callable[[], None] | None = None
-        """Called when the client is gone before the answer; the answer is then not wanted any more."""
-
-    def answer(self, status: int, body: bytes, headers: bytes = b"") -> None:
-        """Send JSON; `headers` are further header lines, each ended by CRLF."""
-        self._connection.finish(self, status, body, headers)
-
-    def fail(self, error: RequestError) -> None:
-        """Send an error in the form that all errors have."""
-        message = str(error)[:_MAX_MESSAGE].encode(errors="replace").decode()
-        body = {"error": message, "code": error.code, "request_id": _text(self.request_id)}
-        self.answer(error.status, orjson.dumps(body), error.headers)
-
-
-class Site:
-    """What all connections of one server share. Belongs to the loop's thread."""
-
-    def __init__(
-        self,
-        version: str,
-        body_bytes: int,
-        limits: Limits,
-        handle: Callable[[Exchange], None],
-        loop: asyncio.AbstractEventLoop,
-    ) -> None:
-        self.body_bytes = body_bytes
-        self.limits = limits
-        self.handle = handle
-        self.loop = loop
-        self.draining = False
-        """When set, every connection is closed after the answers that it is owed."""
-        self.connections: set[Connection] = set()
-        self.requests = 0
-        """How many requests have been accepted, ever."""
-        self.in_flight = 0
-        """How many of them wait for their answers."""
-        self.last_request = loop.time()
-        self._version = version.encode("ascii")
-        self._heads: dict[int, bytes] = {}
-
-    def head(self, status: int) -> bytes:
-        """The first bytes of every answer with this status, up to the value of `x-request-id`."""
-        head = self._heads.get(status)
-        if head is None:
-            head = self._heads[status] = (
-                b"HTTP/1.1 %d %b\r\ncontent-type: application/json\r\ntidegate-version: %b\r\nx-request-id: "
-                % (status, HTTPStatus(status).phrase.encode(), self._version)
-            )
-        return head
-
-    def sweep(self) -> None:
-        """Let every connection look at its clock. Called a few times in the shortest of the limits' times."""
-        now = self.loop.time()
-        for connection in tuple(self.connections):
-            connection.check(now)
-
-    def busy(self) -> bool:
-        """Whether any request is not answered, has begun to arrive, or has its answer still on the way out."""
-        return self.in_flight > 0 or any(connection.busy for connection in self.connections)
-
-    def close(self) -> None:
-        """Close every connection at once."""
-        for connection in tuple(self.connections):
-            connection.abort()
 
 
 class Connection(asyncio.Protocol):
@@ -151,6 +56,7 @@ class Connection(asyncio.Protocol):
         self._in_head = False
         self._url = b""
         self._request_id: bytes | None = None
+        self._marks: dict[bytes, bytes] | None = None
         self._headers = 0
         self._head_bytes = 0
         self._unparsed_bytes = 0
@@ -250,6 +156,10 @@ class Connection(asyncio.Protocol):
             self._expects = True
         elif name == b"upgrade":
             self._refusal = no_upgrade()
+        elif name in MARKS:
+            if self._site.recorder is not None:
+                self._marks = self._marks or {}
+                self._marks[name] = value
         elif name == b"content-encoding" and value.lower() != b"identity":
             self._refusal = RequestError(415, "unsupported_encoding", "a request body must not be compressed")
 
@@ -312,6 +222,8 @@ class Connection(asyncio.Protocol):
         )
         if exchange is exchanges[0]:
             self._flush()
+        if site.recorder is not None:
+            site.recorder.add(exchange, status)
 
     def _flush(self) -> None:
         """Write the answers at the front of the queue that are there."""
@@ -342,7 +254,16 @@ class Connection(asyncio.Protocol):
         site.in_flight += 1
         site.last_request = self._active
         request_id = self._request_id or uuid4().hex.encode()
-        exchange = Exchange(self, method=method, url=self._url, request_id=request_id, body=self._body, closes=closes)
+        exchange = Exchange(
+            self,
+            method=method,
+            url=self._url,
+            request_id=request_id,
+            body=self._body,
+            closes=closes,
+            marks=self._marks,
+            began=0.0 if site.recorder is None else time.monotonic(),
+        )
         self._body = b""
         self._closing = closes
         self._exchanges.append(exchange)
@@ -400,14 +321,6 @@ class Connection(asyncio.Protocol):
 
 class _Closed(Exception):
     """Ends the parsing of what follows the last request of a connection."""
-
-
-def _text(request_id: bytes) -> str:
-    """A request id in JSON, as Envoy writes one: what is no UTF-8 byte by byte."""
-    try:
-        return request_id.decode()
-    except UnicodeDecodeError:
-        return request_id.decode("latin-1")
 
 
 def _cause(error: httptools.HttpParserCallbackError) -> RequestError:

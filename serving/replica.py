@@ -13,6 +13,7 @@ from serving.details import Json
 from serving.discovery import ServerAnswer
 from serving.errors import ModelLoadError, ServerStartError
 from serving.reason import mark
+from serving.records import RecordsConfig
 from serving.render import ARTIFACTS_VARIABLE, target_of
 from serving.runtimes import load
 from serving.server import ModelServer, ServerConfig
@@ -31,16 +32,18 @@ class Replica:
         cache = Path(os.environ.get(ARTIFACTS_VARIABLE) or Path(tempfile.gettempdir(), "tidegate-artifacts"))
         self._drain_seconds = target.drain_seconds
         self._version = target.key.version
-        config = ServerConfig(
-            model=target.key.name,
-            version=target.key.version,
-            # The address that Ray Serve lists for this replica.
-            host=ray.util.get_node_ip_address(),  # type: ignore[no-untyped-call]
-            max_batch=target.max_batch,
-            max_queue=target.max_queue,
-            max_body_bytes=target.max_body_bytes,
-        )
         try:
+            config = ServerConfig(
+                model=target.key.name,
+                version=target.key.version,
+                # The address that Ray Serve lists for this replica.
+                host=ray.util.get_node_ip_address(),  # type: ignore[no-untyped-call]
+                max_batch=target.max_batch,
+                max_queue=target.max_queue,
+                max_body_bytes=target.max_body_bytes,
+                namespace=target.key.namespace,
+                records=RecordsConfig.from_environment(os.environ),
+            )
             server = ModelServer(config, load(target.source, cache))
             self._port = server.start()
         except (ModelLoadError, ServerStartError) as error:

@@ -6,16 +6,19 @@ import threading
 import time
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, field
+from uuid import uuid4
 
 import uvloop
 
 from serving.batching import Batcher
 from serving.endpoints import Endpoints
 from serving.errors import ServerStartError, ServerUnhealthy
-from serving.http import Connection, Site
+from serving.http import Connection
 from serving.limits import Limits
 from serving.protocol.table import Table
+from serving.records import Origin, Recorder, RecordsConfig, Sender
 from serving.runtimes import LoadedModel
+from serving.site import Site
 
 BACKLOG = 1024
 """Connections that may wait to be accepted."""
@@ -29,7 +32,8 @@ class ServerConfig:
     requests that may wait for the model, `max_rows` the number of rows of one request: beyond it the request is
     refused with 413. `max_body_bytes` bounds a request's body, `limits` the rest of a connection. `check_seconds` is
     how long the loop may take to answer a health check, `call_seconds` how long a model call may take before the
-    server counts as hung. `quiet_seconds` without a request end a drain.
+    server counts as hung. `quiet_seconds` without a request end a drain. `records` says where records of the answered
+    requests go (None: nowhere); they name `namespace`, `model` and `version`.
     """
 
     model: str
@@ -44,6 +48,8 @@ class ServerConfig:
     check_seconds: float = 5.0
     call_seconds: float = 60.0
     quiet_seconds: float = 0.3
+    namespace: str = "default"
+    records: RecordsConfig | None = None
 
     def __post_init__(self) -> None:
         """Refuse a version that would break the header which carries it."""
@@ -53,13 +59,18 @@ class ServerConfig:
 
 @dataclass(frozen=True, slots=True)
 class ServerStats:
-    """Counts at one moment: requests in flight include the `queued` ones, which wait for the model."""
+    """Counts at one moment: requests in flight include the `queued` ones, which wait for the model.
+
+    `recorded` is how many records the monitor has taken, `dropped` how many are lost; others still wait to be sent.
+    """
 
     connections: int = 0
     in_flight: int = 0
     queued: int = 0
     requests: int = 0
     draining: bool = False
+    recorded: int = 0
+    dropped: int = 0
 
 
 class ModelServer:
@@ -70,6 +81,7 @@ class ModelServer:
         self._model = model
         self._thread = threading.Thread(target=self._run, name="tidegate-server", daemon=True)
         self._bound: Future[int] = Future()
+        self._sender: Sender | None = None
 
     def start(self) -> int:
         """Bind and serve on a thread of its own; returns the port. Raises `ServerStartError`."""
@@ -109,6 +121,8 @@ class ModelServer:
             queued=self._batcher.waiting,
             requests=site.requests,
             draining=site.draining,
+            recorded=0 if self._sender is None else self._sender.sent,
+            dropped=0 if self._sender is None else self._sender.dropped,
         )
 
     def drain(self, timeout: float) -> bool:
@@ -129,7 +143,10 @@ class ModelServer:
             return False
 
     def stop(self) -> None:
-        """Close everything at once; requests that are not answered are lost: `drain` first. May be called twice."""
+        """Close everything at once; requests that are not answered are lost: `drain` first. May be called twice.
+
+        Records that wait are still sent, within the time that their configuration leaves for it.
+        """
         if self._thread.is_alive():
             with contextlib.suppress(RuntimeError):  # it may have ended just now
                 self._loop.call_soon_threadsafe(self._stopping.set)
@@ -143,6 +160,9 @@ class ModelServer:
             if self._bound.done():
                 raise
             self._bound.set_exception(error)
+        finally:
+            if self._sender is not None:
+                self._sender.close()
 
     async def _serve(self) -> None:
         config = self._config
@@ -158,7 +178,10 @@ class ModelServer:
             table=Table(signature, config.max_rows),
             draining=self._is_draining,
         )
-        self._site = site = Site(config.version, config.max_body_bytes, config.limits, endpoints.handle, loop)
+        recorder = self._record(config.records, endpoints.inference_paths) if config.records else None
+        self._site = site = Site(
+            config.version, config.max_body_bytes, config.limits, endpoints.handle, loop, recorder=recorder
+        )
         try:
             listener = await loop.create_server(lambda: Connection(site), config.host, config.port, backlog=BACKLOG)
             async with listener:
@@ -167,6 +190,16 @@ class ModelServer:
                 site.close()
         finally:
             self._batcher.close()
+
+    def _record(self, records: RecordsConfig, paths: frozenset[bytes]) -> Recorder:
+        """Begin to send what the recorder gets; its thread ends after the server's."""
+        config = self._config
+        columns = tuple(feature.name for feature in self._model.signature.features)
+        recorder = Recorder(records, columns, paths)
+        origin = Origin(config.namespace, config.model, config.version, uuid4().hex)
+        self._sender = Sender(records, origin, recorder)
+        self._sender.start()
+        return recorder
 
     def _is_draining(self) -> bool:
         return self._site.draining

@@ -54,8 +54,8 @@ class LoadedModel(Protocol):
     def predict(self, rows: np.ndarray, outputs: tuple[str, ...]) -> Mapping[str, np.ndarray]:
         """Answer `rows` [n, width] with every one of `outputs`, each an array of n entries along its first axis.
 
-        Entries are numbers, booleans or text. Called from several threads, but never from two at once. May raise
-        anything.
+        Entries are numbers, booleans or text. The arrays are the caller's: the model does not write to them later.
+        Called from several threads, but never from two at once. May raise anything.
         """
 
 

@@ -1,0 +1,87 @@
+"""One request and its answer, from the moment it is complete until its answer is handed to the connection."""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+import orjson
+
+from serving.errors import RequestError
+
+if TYPE_CHECKING:
+    from serving.http import Connection
+
+_MAX_MESSAGE = 2_000
+"""Characters of an error's message that are sent."""
+
+
+class Exchange:
+    """One request and its answer: exactly one of `answer` and `fail` must be called, once, on the loop's thread.
+
+    A handler that raises need not call either: a `RequestError` is sent as it is, anything else as 500.
+    """
+
+    __slots__ = (
+        "_connection",
+        "began",
+        "body",
+        "cancel",
+        "closes",
+        "marks",
+        "method",
+        "outputs",
+        "reply",
+        "request_id",
+        "rows",
+        "url",
+    )
+
+    def __init__(
+        self,
+        connection: "Connection",
+        *,
+        method: bytes,
+        url: bytes,
+        request_id: bytes,
+        body: bytes | bytearray,
+        closes: bool,
+        marks: Mapping[bytes, bytes] | None = None,
+        began: float = 0.0,
+    ) -> None:
+        self._connection = connection
+        self.method = method
+        self.url = url
+        self.request_id = request_id
+        self.body = body
+        self.closes = closes
+        """Whether the connection is closed after the answer."""
+        self.marks = marks
+        """The headers among `serving.records.MARKS` that came with the request; None without any."""
+        self.began = began
+        """`time.monotonic()` of when the request was complete; 0 where no records are kept."""
+        self.reply: bytes | None = None
+        """The answer's bytes, once it is there."""
+        self.cancel: Callable[[], None] | None = None
+        """Called when the client is gone before the answer; the answer is then not wanted any more."""
+        self.rows: np.ndarray | None = None
+        """What the model was asked, once that has been read."""
+        self.outputs: Mapping[str, np.ndarray] | None = None
+        """What the model said, once that is part of the answer."""
+
+    def answer(self, status: int, body: bytes, headers: bytes = b"") -> None:
+        """Send JSON; `headers` are further header lines, each ended by CRLF."""
+        self._connection.finish(self, status, body, headers)
+
+    def fail(self, error: RequestError) -> None:
+        """Send an error in the form that all errors have."""
+        message = str(error)[:_MAX_MESSAGE].encode(errors="replace").decode()
+        body = {"error": message, "code": error.code, "request_id": header_text(self.request_id)}
+        self.answer(error.status, orjson.dumps(body), error.headers)
+
+
+def header_text(value: bytes) -> str:
+    """A header's value in JSON, as Envoy writes one: what is no UTF-8 byte by byte."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1")

@@ -1,0 +1,8 @@
+"""Records of the answered requests, sent to the monitor off the request path. `docs/records.md` says what they hold."""
+
+from serving.records.config import BadRecordsConfig, RecordsConfig
+from serving.records.encoding import MARKS
+from serving.records.recorder import Recorder
+from serving.records.sender import Origin, Sender
+
+__all__ = ["MARKS", "BadRecordsConfig", "Origin", "Recorder", "RecordsConfig", "Sender"]

@@ -1,0 +1,79 @@
+"""Whether and where records are sent: from the environment of the replicas' process."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from serving.errors import ServerStartError
+
+URL_VARIABLE: Final = "TIDEGATE_RECORDS_URL"
+"""Where the monitor is, as in `http://127.0.0.1:8090`. Without it no records are kept."""
+TOKEN_FILE_VARIABLE: Final = "TIDEGATE_RECORDS_TOKEN_FILE"  # noqa: S105 - the name of a variable
+"""A file with the bearer token that the monitor asks for; read again for every batch, so that it may be exchanged."""
+SAMPLE_VARIABLE: Final = "TIDEGATE_RECORDS_SAMPLE"
+"""Of how many percent of the requests the record has inputs and outputs."""
+
+ALL: Final = 10_000
+"""Every request, in basis points."""
+
+
+class BadRecordsConfig(ServerStartError):
+    """A variable about records cannot be understood."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordsConfig:
+    """How records are kept and sent.
+
+    `url` is the monitor's, with nothing after the port or a path that it is mounted at. `sample` is the share of the
+    requests, in basis points, whose record has inputs and outputs, `max_rows` how many rows of them. At most
+    `max_records` of together `max_bytes` wait; what comes then is dropped. A batch has at most `batch_records` and
+    ends with the record that brings it to `batch_bytes`; it is sent `batch_seconds` after its first record at the
+    latest. The monitor may take `answer_seconds` to answer; after a failure the same batch is sent again, after
+    pauses that grow from `first_pause` to `longest_pause` seconds. `close_seconds` are left for what waits when the
+    server ends.
+    """
+
+    url: str
+    token_file: Path | None = None
+    sample: int = ALL
+    max_rows: int = 64
+    max_records: int = 10_000
+    max_bytes: int = 64 << 20
+    batch_records: int = 2_000
+    batch_bytes: int = 1 << 20
+    batch_seconds: float = 0.5
+    answer_seconds: float = 5.0
+    first_pause: float = 0.1
+    longest_pause: float = 5.0
+    close_seconds: float = 2.0
+
+    def __post_init__(self) -> None:
+        """Refuse what nothing could be sent to."""
+        try:
+            parts = urlsplit(self.url)
+            usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        except ValueError:  # a port that is no number, a bracket that is not closed
+            usable = False
+        if not (usable and self.url.isascii() and self.url.isprintable() and " " not in self.url):
+            raise BadRecordsConfig(f"{URL_VARIABLE} must be like http://monitor:8090, not {self.url!r}")
+        if parts.username is not None or parts.query or parts.fragment:
+            raise BadRecordsConfig(f"{URL_VARIABLE} must have no user, query or fragment; see {TOKEN_FILE_VARIABLE}")
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> "RecordsConfig | None":
+        """What the variables say; None without the URL. Raises `BadRecordsConfig`."""
+        url = environment.get(URL_VARIABLE)
+        if not url:
+            return None
+        token_file = environment.get(TOKEN_FILE_VARIABLE)
+        percent = environment.get(SAMPLE_VARIABLE) or "100"
+        try:
+            sample = float(percent) * 100
+            if not 0 <= sample <= ALL:
+                raise ValueError
+        except ValueError:
+            raise BadRecordsConfig(f"{SAMPLE_VARIABLE} must be a percentage from 0 to 100, not {percent!r}") from None
+        return cls(url, Path(token_file) if token_file else None, round(sample))

@@ -1,0 +1,69 @@
+"""What all connections of one server share: its limits, its handler, its recorder, and the counts."""
+
+import asyncio
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from serving.exchange import Exchange
+from serving.limits import Limits
+from serving.records import Recorder
+
+if TYPE_CHECKING:
+    from serving.http import Connection
+
+
+class Site:
+    """What all connections of one server share. Belongs to the loop's thread."""
+
+    def __init__(
+        self,
+        version: str,
+        body_bytes: int,
+        limits: Limits,
+        handle: Callable[[Exchange], None],
+        loop: asyncio.AbstractEventLoop,
+        *,
+        recorder: Recorder | None = None,
+    ) -> None:
+        self.body_bytes = body_bytes
+        self.limits = limits
+        self.handle = handle
+        self.loop = loop
+        self.recorder = recorder
+        """Gets every exchange that was answered; None where no records are kept."""
+        self.draining = False
+        """When set, every connection is closed after the answers that it is owed."""
+        self.connections: set[Connection] = set()
+        self.requests = 0
+        """How many requests have been accepted, ever."""
+        self.in_flight = 0
+        """How many of them wait for their answers."""
+        self.last_request = loop.time()
+        self._version = version.encode("ascii")
+        self._heads: dict[int, bytes] = {}
+
+    def head(self, status: int) -> bytes:
+        """The first bytes of every answer with this status, up to the value of `x-request-id`."""
+        head = self._heads.get(status)
+        if head is None:
+            head = self._heads[status] = (
+                b"HTTP/1.1 %d %b\r\ncontent-type: application/json\r\ntidegate-version: %b\r\nx-request-id: "
+                % (status, HTTPStatus(status).phrase.encode(), self._version)
+            )
+        return head
+
+    def sweep(self) -> None:
+        """Let every connection look at its clock. Called a few times in the shortest of the limits' times."""
+        now = self.loop.time()
+        for connection in tuple(self.connections):
+            connection.check(now)
+
+    def busy(self) -> bool:
+        """Whether any request is not answered, has begun to arrive, or has its answer still on the way out."""
+        return self.in_flight > 0 or any(connection.busy for connection in self.connections)
+
+    def close(self) -> None:
+        """Close every connection at once."""
+        for connection in tuple(self.connections):
+            connection.abort()

@@ -1,0 +1,415 @@
+"""Records of answered requests, from a real server over real sockets to a monitor that may be slow, wrong or gone."""
+
+import json
+import logging
+import socket
+import threading
+import time
+from contextlib import contextmanager
+
+import httpx
+import numpy as np
+import pytest
+import xxhash
+from collectorkit import Monitor, free_port, listening
+
+from serving.exchange import Exchange
+from serving.records import BadRecordsConfig, Recorder, RecordsConfig
+from serving.runtimes import OutputSpec, Signature
+from serving.server import ModelServer, ServerConfig
+from serving.spec import InputSpec
+
+INFER = "/v2/models/sum/infer"
+NAMED = (InputSpec("a"), InputSpec("b"))
+
+
+class Sum:
+    """Adds up each row, in place. Raises on a row that begins with -1."""
+
+    def __init__(self, features=NAMED):
+        self.signature = Signature("test", 2, features, InputSpec("x"), (OutputSpec("predict", "FP64", (-1,)),))
+
+    def predict(self, rows, outputs):
+        if (rows[:, 0] == -1).any():
+            raise ValueError("row begins with -1")
+        with np.errstate(over="ignore"):
+            rows[:, 0] += rows[:, 1]
+        return {name: rows[:, 0].copy() for name in outputs}
+
+
+def infer(*rows):
+    data = [value for row in rows for value in row]
+    return {"inputs": [{"name": "x", "shape": [len(rows), 2], "datatype": "FP64", "data": data}]}
+
+
+@pytest.fixture
+def monitor():
+    with listening() as monitor:
+        yield monitor
+
+
+@contextmanager
+def serving(url, model=None, **options):
+    """A server that sends records, with a client."""
+    records = RecordsConfig(url, **({"batch_seconds": 0.02, "first_pause": 0.01, "longest_pause": 0.05} | options))
+    server = ModelServer(ServerConfig(model="sum", version="v7", namespace="team", records=records), model or Sum())
+    port = server.start()
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
+            yield server, client
+    finally:
+        server.stop()
+
+
+def until(condition, seconds=30):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_record_says_who_asked_what_and_what_came_back(monitor):
+    before = time.time()
+    with serving(monitor.url) as (_, client):
+        headers = {"x-request-id": "r-1", "tidegate-key": "user 7", "tidegate-share": "2500"}
+        assert client.post(INFER, json=infer([1, 2], [3, 4]), headers=headers).status_code == 200
+    (path, sent, body), (record,) = monitor.posts[0], monitor.records
+    assert (path, sent["content-type"]) == ("/internal/v1/records", "application/json")
+    assert "authorization" not in sent
+    assert {name: body[name] for name in ("namespace", "model", "version", "batch", "dropped")} == {
+        "namespace": "team",
+        "model": "sum",
+        "version": "v7",
+        "batch": 1,
+        "dropped": 0,
+    }
+    assert before <= record.pop("at") <= time.time()
+    assert 0 < record.pop("ms") < 60_000
+    assert record == {
+        "id": "r-1",
+        "status": 200,
+        "mirrored": False,
+        "rows": 2,
+        "key": "user 7",
+        "share": 2500,
+        "inputs": {"a": [1, 3], "b": [2, 4]},
+        "outputs": {"predict": [3, 7]},
+    }
+
+
+def test_every_protocol_is_recorded_and_nothing_but_inference(monitor):
+    with serving(monitor.url) as (_, client):
+        client.get("/v2/health/ready")
+        client.get("/v2/models/sum")
+        client.get("/nowhere")
+        client.post(f"{INFER}?trace=1", json=infer([1, 2]))
+        client.post("/v1/models/sum:predict", json={"instances": [[1, 2]]})
+        client.post("/api/v1/models/sum/predict", json={"a": 1, "b": 2})
+    assert [record["inputs"] for record in monitor.records] == [{"a": [1], "b": [2]}] * 3
+    assert [record["outputs"] for record in monitor.records] == [{"predict": [3]}] * 3
+
+
+def test_failures_are_recorded_with_as_much_as_is_known(monitor):
+    with serving(monitor.url) as (server, client):
+        client.post(INFER, content=b"{")
+        client.post(INFER, json=infer([-1, 0]))
+        client.get(INFER)
+        with socket.create_connection(("127.0.0.1", server.port)) as raw:
+            raw.sendall(f"POST {INFER} HTTP/1.1\r\ncontent-length: 99999999\r\n\r\n".encode())
+            assert raw.recv(100).startswith(b"HTTP/1.1 413")
+    outcomes = [(record["status"], record["rows"], record.get("inputs")) for record in monitor.records]
+    assert outcomes == [(400, 0, None), (500, 1, {"a": [-1], "b": [0]}), (405, 0, None), (413, 0, None)]
+    assert not any("outputs" in record for record in monitor.records)
+
+
+def test_columns_without_names_are_called_by_their_positions(monitor):
+    with serving(monitor.url, Sum(features=())) as (_, client):
+        client.post(INFER, json=infer([1, 2]))
+    assert monitor.records[0]["inputs"] == {"0": [1], "1": [2]}
+
+
+def test_of_many_rows_the_first_are_kept_and_all_are_counted(monitor):
+    with serving(monitor.url, max_rows=2) as (_, client):
+        client.post(INFER, json=infer([1, 2], [3, 4], [5, 6]))
+    (record,) = monitor.records
+    assert (record["rows"], record["inputs"], record["outputs"]) == (
+        3,
+        {"a": [1, 3], "b": [2, 4]},
+        {"predict": [3, 7]},
+    )
+
+
+def test_values_that_json_has_no_number_for_are_null(monitor):
+    with serving(monitor.url) as (_, client):
+        client.post(INFER, json=infer([1.7e308, 1.7e308]))
+    assert monitor.records[0]["outputs"] == {"predict": [None]}
+
+
+def ids(count):
+    return [f"{number:08x}-0000-4000-8000-000000000000" for number in range(count)]
+
+
+def test_the_live_and_the_mirrored_half_of_a_pair_are_sampled_alike(monitor):
+    with serving(monitor.url, sample=3_000) as (_, client):
+        for number in ids(200):
+            client.post(INFER, json=infer([1, 2]), headers={"x-request-id": number})
+            client.post(INFER, json=infer([1, 2]), headers={"x-request-id": number, "tidegate-mirror": "1"})
+    halves = [
+        {record["id"] for record in monitor.records if "inputs" in record and record["mirrored"] is mirrored}
+        for mirrored in (False, True)
+    ]
+    assert halves[0] == halves[1]
+    assert 30 < len(halves[0]) < 90
+    assert len(monitor.records) == 400
+
+
+def test_what_is_sampled_does_not_depend_on_which_version_the_same_id_was_sent_to():
+    recorder = make_recorder(sample=1_000)
+    first = [number for number in ids(20_000) if xxhash.xxh64_intdigest(number.encode()) % 10_000 < 1_000]
+    for number in first:
+        recorder.add(answered(number.encode()), 200)
+    recorder.close()
+    sampled = sum("inputs" in json.loads(record) for record in recorder.take())
+    assert sampled / len(first) == pytest.approx(0.1, abs=0.03)
+
+
+def make_recorder(**options):
+    config = RecordsConfig("http://127.0.0.1:1", **({"batch_records": 10_000, "batch_bytes": 1 << 30} | options))
+    return Recorder(config, ("a", "b"), frozenset({INFER.encode()}))
+
+
+def answered(request_id=b"r", rows=((1.0, 2.0),)):
+    exchange = Exchange(
+        None, method=b"POST", url=INFER.encode(), request_id=request_id, body=b"", closes=False, began=time.monotonic()
+    )
+    exchange.rows = np.array(rows)
+    return exchange
+
+
+def test_the_queue_is_bounded_by_records():
+    recorder = make_recorder(max_records=3)
+    for _ in range(5):
+        recorder.add(answered(), 200)
+    assert (len(recorder.take()), recorder.dropped) == (3, 2)
+    recorder.add(answered(), 200)
+    assert recorder.dropped == 2
+
+
+def test_the_queue_is_bounded_by_bytes():
+    recorder = make_recorder(max_bytes=5_000)
+    for _ in range(100):
+        recorder.add(answered(), 200)
+    records = recorder.take()
+    assert 4_000 < sum(map(len, records)) <= 5_000
+    assert len(records) + recorder.dropped == 100
+    recorder.add(answered(), 200)
+    assert recorder.dropped == 100 - len(records)
+
+
+def test_a_batch_ends_with_the_record_that_fills_it():
+    recorder = make_recorder(batch_bytes=1)
+    for number in (b"1", b"2"):
+        recorder.add(answered(number), 200)
+    assert [[json.loads(record)["id"] for record in recorder.take()] for _ in range(2)] == [["1"], ["2"]]
+
+
+def test_a_record_that_cannot_be_written_costs_no_answer_and_one_line_in_the_log(caplog):
+    recorder = make_recorder()
+    for _ in range(2):
+        exchange = answered()
+        exchange.outputs = {"predict": object()}
+        recorder.add(exchange, 200)
+    assert (recorder.dropped, len(caplog.records)) == (2, 1)
+
+
+def test_a_monitor_that_is_not_there_slows_no_request_and_hears_later_what_was_lost():
+    port = free_port()
+    with serving(f"http://127.0.0.1:{port}", max_records=50, batch_records=10) as (server, client):
+        for _ in range(200):
+            assert client.post(INFER, json=infer([1, 2])).status_code == 200
+        stats = server.stats()
+        assert (stats.requests, stats.recorded) == (200, 0)
+        assert 140 <= stats.dropped <= 150
+        monitor = Monitor(port)
+        try:
+            until(lambda: server.stats().recorded == 200 - stats.dropped)
+            client.post(INFER, json=infer([1, 2]))
+            until(lambda: server.stats().recorded == 201 - stats.dropped)
+        finally:
+            monitor.shutdown()
+            monitor.server_close()
+    assert monitor.batches[-1]["dropped"] == stats.dropped
+    assert len(monitor.records) == 201 - stats.dropped
+
+
+def test_a_monitor_that_does_not_answer_slows_no_request(monitor):
+    monitor.gate.clear()
+    with serving(monitor.url, batch_records=1, close_seconds=0.2) as (server, client):
+        for _ in range(20):
+            assert client.post(INFER, json=infer([1, 2])).status_code == 200
+        assert server.stats().recorded == 0
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_batch_is_sent_again_under_its_number_until_it_is_taken(monitor, status):
+    monitor.statuses = [status, status]
+    with serving(monitor.url, batch_records=1) as (server, client):
+        for number in "abc":
+            client.post(INFER, json=infer([1, 2]), headers={"x-request-id": number})
+        until(lambda: server.stats().recorded == 3)
+        assert server.stats().dropped == 0
+    sent = [(body["batch"], [record["id"] for record in body["records"]]) for body in monitor.batches]
+    assert sent == [(1, ["a"]), (1, ["a"]), (1, ["a"]), (2, ["b"]), (3, ["c"])]
+    assert len({body["replica"] for body in monitor.batches}) == 1
+
+
+@pytest.mark.parametrize("status", [400, 413, 500, 302])
+def test_a_refused_batch_is_dropped_and_logged_once(monitor, caplog, status):
+    monitor.statuses = [status, status]
+    with serving(monitor.url, batch_records=1) as (server, client):
+        for _ in range(3):
+            client.post(INFER, json=infer([1, 2]))
+        until(lambda: server.stats().recorded == 1)
+        assert server.stats().dropped == 2
+    assert [body["dropped"] for body in monitor.batches] == [0, 1, 2]
+    assert [f"status {status}" in line.message for line in caplog.records if line.levelno >= logging.WARNING] == [True]
+
+
+def test_a_connection_that_the_monitor_closed_is_opened_again_without_a_word(monitor, caplog):
+    monitor.closes = True
+    with serving(monitor.url, batch_records=1) as (server, client):
+        for number in range(1, 4):
+            client.post(INFER, json=infer([1, 2]))
+            until(lambda number=number: server.stats().recorded == number)
+    assert [body["batch"] for body in monitor.batches] == [1, 2, 3]
+    assert caplog.records == []
+
+
+def test_each_server_has_an_identity_of_its_own(monitor):
+    for _ in range(2):
+        with serving(monitor.url) as (_, client):
+            client.post(INFER, json=infer([1, 2]))
+    assert [body["batch"] for body in monitor.batches] == [1, 1]
+    assert len({body["replica"] for body in monitor.batches}) == 2
+
+
+def test_what_waits_when_the_server_ends_is_sent(monitor):
+    with serving(monitor.url, batch_seconds=600) as (server, client):
+        for _ in range(30):
+            client.post(INFER, json=infer([1, 2]))
+        assert server.drain(30)
+        server.stop()
+        assert (server.stats().recorded, server.stats().dropped) == (30, 0)
+    assert len(monitor.records) == 30
+
+
+def test_the_end_waits_for_no_monitor_beyond_its_time_and_counts_what_is_lost():
+    with serving(f"http://127.0.0.1:{free_port()}", close_seconds=0.3) as (server, client):
+        for _ in range(5):
+            client.post(INFER, json=infer([1, 2]))
+        server.stop()
+        until(lambda: server.stats().dropped == 5)
+        assert server.stats().recorded == 0
+
+
+def test_a_token_is_sent_may_be_exchanged_and_is_never_logged(monitor, tmp_path, caplog):
+    caplog.set_level(logging.DEBUG)
+    file = tmp_path / "token"
+    file.write_text("first-secret\n")
+    monitor.statuses = [200, 401]
+    with serving(monitor.url, token_file=file, batch_records=1) as (server, client):
+        client.post(INFER, json=infer([1, 2]))
+        until(lambda: server.stats().recorded == 1)
+        client.post(INFER, json=infer([1, 2]))
+        until(lambda: server.stats().dropped == 1)
+        file.write_text("other-secret")
+        client.post(INFER, json=infer([1, 2]))
+        until(lambda: server.stats().recorded == 2)
+    sent = [headers["authorization"] for _, headers, _ in monitor.posts]
+    assert sent == ["Bearer first-secret", "Bearer first-secret", "Bearer other-secret"]
+    assert "status 401" in caplog.text
+    assert "secret" not in caplog.text
+
+
+@pytest.mark.parametrize("content", [None, b"", b"a secret\x00", b"two\nsecret lines", b"secret \xff"])
+def test_records_wait_for_a_token_that_can_be_read(monitor, tmp_path, caplog, content):
+    file = tmp_path / "token"
+    if content is not None:
+        file.write_bytes(content)
+    with serving(monitor.url, token_file=file) as (server, client):
+        client.post(INFER, json=infer([1, 2]))
+        until(lambda: str(file) in caplog.text)
+        file.write_text("good")
+        until(lambda: server.stats().recorded == 1)
+    assert "secret" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (b"x" * 10_000, "xxh128:"),
+        ("Zoë".encode(), "Zoë"),
+        (b"\xff\xfe", "ÿþ"),
+        (b'a"b\\c\td', 'a"b\\c\ufffdd'),
+        ("a\x85b".encode(), "a\ufffdb"),
+    ],
+    ids=["long", "UTF-8", "no UTF-8", "quotes and a tab", "a control character"],
+)
+def test_hostile_headers_harm_nobody(monitor, value, text):
+    with serving(monitor.url) as (server, client):
+        body = json.dumps(infer([1, 2])).encode()
+        with socket.create_connection(("127.0.0.1", server.port)) as raw:
+            raw.sendall(
+                f"POST {INFER} HTTP/1.1\r\ncontent-length: {len(body)}\r\n".encode()
+                + b"".join(b"%b: %b\r\n" % (name, value) for name in (b"x-request-id", b"tidegate-key"))
+                + b"tidegate-share: %b\r\ntidegate-mirror: %b\r\n\r\n%b" % (value, value, body)
+            )
+            assert raw.recv(100).startswith(b"HTTP/1.1 200")
+        client.post(INFER, json=infer([1, 2]), headers={"tidegate-share": "10001", "tidegate-key": ""})
+    first, second = monitor.records
+    assert (first["id"], first["key"]) == (first["key"], first["id"])
+    assert first["id"].startswith(text)
+    assert len(first["id"]) < 50
+    assert not first["mirrored"]
+    assert not {"share", "key"} & {*second, *(first.keys() - {"key"})}
+
+
+def test_without_a_url_nothing_happens_at_all():
+    before = threading.active_count()
+    assert RecordsConfig.from_environment({}) is None
+    assert RecordsConfig.from_environment({"TIDEGATE_RECORDS_URL": "", "TIDEGATE_RECORDS_SAMPLE": "x"}) is None
+    server = ModelServer(ServerConfig(model="sum", version="v7"), Sum())
+    url = f"http://127.0.0.1:{server.start()}{INFER}"
+    try:
+        assert httpx.post(url, json=infer([1, 2]), headers={"tidegate-key": "k"}).status_code == 200
+        assert "tidegate-records" not in {thread.name for thread in threading.enumerate()}
+        assert (server.stats().recorded, server.stats().dropped) == (0, 0)
+    finally:
+        server.stop()
+    until(lambda: threading.active_count() <= before)
+
+
+def test_the_environment_says_where_records_go(tmp_path):
+    config = RecordsConfig.from_environment(
+        {
+            "TIDEGATE_RECORDS_URL": "https://monitor.test:8090/base/",
+            "TIDEGATE_RECORDS_TOKEN_FILE": str(tmp_path),
+            "TIDEGATE_RECORDS_SAMPLE": "12.5",
+        }
+    )
+    assert config == RecordsConfig("https://monitor.test:8090/base/", tmp_path, 1_250)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["monitor:8090", "ftp://monitor", "http://", "http://monitor:port", "http://[::1", "http://a b", "http://u:p@host"],
+)
+def test_a_url_that_nothing_can_be_sent_to_is_refused(url):
+    with pytest.raises(BadRecordsConfig, match="TIDEGATE_RECORDS_URL"):
+        RecordsConfig.from_environment({"TIDEGATE_RECORDS_URL": url})
+
+
+@pytest.mark.parametrize("sample", ["all", "-1", "101", "nan"])
+def test_a_sample_that_is_no_percentage_is_refused(sample):
+    with pytest.raises(BadRecordsConfig, match="TIDEGATE_RECORDS_SAMPLE"):
+        RecordsConfig.from_environment({"TIDEGATE_RECORDS_URL": "http://x", "TIDEGATE_RECORDS_SAMPLE": sample})
