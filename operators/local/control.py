@@ -1,53 +1,64 @@
 """The control process of one machine: `python -m operators.local.control --host ADDRESS --port PORT --ray URL`.
 
-Wires the store, Ray Serve, the router and the clock to the controller, and runs until SIGTERM. The state folder comes
-from `TIDEGATE_HOME`, the token of Ray's API from the file in it. Envoy and Ray are started by somebody else and go on
-when this process ends; another one takes over where it stopped.
+Wires the store, Ray Serve, the router, the monitor and the clock to the controller, and runs until SIGTERM. The state
+folder comes from `TIDEGATE_HOME`, the tokens of Ray's API and of the monitor from files in it, and the monitor's URL
+from `TIDEGATE_MONITOR_URL`; without that there is none. Envoy, Ray and the monitor are started by somebody else and go
+on when this process ends; another one takes over where it stopped.
 """
 
 import argparse
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from urllib.parse import urlsplit
 
+from monitor.client import MonitorClient
 from operators.clock import SystemClock
 from operators.controller import Controller
 from operators.local.home import Home
+from operators.local.monitor import URL_VARIABLE
 from operators.local.preflight import LOOPBACK
 from operators.local.store import opened
 from operators.local.wake import WakeError
+from operators.monitoring import Monitoring
 from operators.ports import StoreUnavailable
 from operators.rayserve import RayServe
-from router.config import ListenConfig, RouterPaths
+from router.config import Address, ListenConfig, RouterPaths
 from router.service import Router
 from serving.client import ServeClient
 
 log = logging.getLogger(__name__)
 
 
-async def control(home: Home, listen: ListenConfig, ray: str) -> None:
+async def control(home: Home, listen: ListenConfig, ray: str, monitor: str | None) -> None:
     """Follow the rollouts of `home` until cancelled.
 
-    Raises `WakeError` or `StoreUnavailable` when the store cannot be used, `OSError` when the router's socket or the
+    Raises `WakeError` or `StoreUnavailable` when the store cannot be used, `OSError` when the router's socket or a
     token cannot.
     """
     token = await asyncio.to_thread(home.ray_token.read_text)
     clock = SystemClock()
     router = Router(RouterPaths(home.router), listen)
-    async with opened(home, clock) as store, ServeClient(ray, token.strip()) as client:
+    async with AsyncExitStack() as stack:
+        store = await stack.enter_async_context(opened(home, clock))
+        client = await stack.enter_async_context(ServeClient(ray, token.strip()))
+        feedback = None
+        if monitor is not None:
+            secret = (await asyncio.to_thread(home.monitor_token.read_text)).strip()
+            feedback = Monitoring(await stack.enter_async_context(MonitorClient(monitor, secret)))
         await router.start()
-        try:
-            log.info("following the rollouts in %s", home.store)
-            await Controller(store, RayServe(client), router, clock).run()
-        finally:
-            await router.stop()
+        stack.push_async_callback(router.stop)
+        log.info("following the rollouts in %s", home.store)
+        await Controller(store, RayServe(client), router, clock, monitor=feedback).run()
 
 
-async def _until_sigterm(home: Home, listen: ListenConfig, ray: str) -> None:
-    work = asyncio.ensure_future(control(home, listen, ray))
+async def _until_sigterm(home: Home, listen: ListenConfig, ray: str, monitor: str | None) -> None:
+    work = asyncio.ensure_future(control(home, listen, ray, monitor))
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, work.cancel)
     with contextlib.suppress(asyncio.CancelledError):
@@ -65,8 +76,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for noisy in ("httpx", "httpcore"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     try:
-        listen = ListenConfig(options.host, options.port)
-        asyncio.run(_until_sigterm(Home.from_environment(), listen, options.ray))
+        monitor = os.environ.get(URL_VARIABLE) or None
+        address = None if monitor is None else Address.parse(urlsplit(monitor).netloc)
+        listen = ListenConfig(options.host, options.port, monitor=address)
+        asyncio.run(_until_sigterm(Home.from_environment(), listen, options.ray, monitor))
     except (WakeError, StoreUnavailable, OSError) as error:
         log.error("the control process cannot run: %s", error)
         return 1

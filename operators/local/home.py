@@ -1,6 +1,8 @@
 """Where local mode keeps what it must find again: one folder, named by `TIDEGATE_HOME` or `~/.tidegate`."""
 
+import contextlib
 import os
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,3 +54,19 @@ class Home:
     def ray_token(self) -> Path:
         """The bearer token of the local Ray cluster; readable by its owner only."""
         return self.root / "ray.token"
+
+    @property
+    def monitor_token(self) -> Path:
+        """The bearer token of the local monitor; readable by its owner only."""
+        return self.root / "monitor.token"
+
+
+def secret(path: Path) -> str:
+    """The secret in this file. It is made once, readable by its owner only."""
+    with contextlib.suppress(FileNotFoundError):
+        return path.read_text().strip()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    token = secrets.token_hex(32)
+    path.touch(mode=0o600, exist_ok=False)
+    path.write_text(token)
+    return token

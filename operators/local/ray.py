@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import hashlib
 import os
-import secrets
 import shutil
 import signal
 import socket
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from operators.local.child import end_with
-from operators.local.home import Home
+from operators.local.home import Home, secret
 from operators.local.preflight import LOOPBACK, CannotStart
 from serving.client import ServeApiError, ServeClient, ServeRefused, ServeUnreachable
 from serving.render import ARTIFACTS_VARIABLE, INGRESS_DRAINING_SECONDS, start_options
@@ -45,8 +44,10 @@ class RayAddress:
 class LocalRay:
     """One Ray head. It may be started again after it has died: the address stays the same."""
 
-    def __init__(self, home: Home) -> None:
+    def __init__(self, home: Home, told: Mapping[str, object] | None = None) -> None:
+        """`told`: further variables for the environment of all the cluster's processes."""
         self._home = home
+        self._told = told or {}
         self._log = home.logs / "ray.log"
         name = hashlib.sha256(os.fsencode(home.root)).hexdigest()[:10]
         self._temp = Path(tempfile.gettempdir(), f"tidegate-{name}")
@@ -59,9 +60,9 @@ class LocalRay:
         Raises `CannotStart` with Ray's own last words; then nothing is left running.
         """
         await self.stop()
-        token = self._token()
+        token = secret(self._home.ray_token)
         self._prepare_temp()
-        self._port, proxy, *ports = _free_ports(6, first=self._port)
+        self._port, proxy, *ports = free_ports(6, first=self._port)
         self._home.logs.mkdir(parents=True, exist_ok=True)
         with self._log.open("wb") as log:
             self._process = await asyncio.create_subprocess_exec(
@@ -122,17 +123,6 @@ class LocalRay:
             dead.cancel()
             await asyncio.gather(ready, dead, return_exceptions=True)
 
-    def _token(self) -> str:
-        """The cluster's token: made once, readable by its owner only."""
-        path = self._home.ray_token
-        with contextlib.suppress(FileNotFoundError):
-            return path.read_text().strip()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        token = secrets.token_hex(32)
-        path.touch(mode=0o600, exist_ok=False)
-        path.write_text(token)
-        return token
-
     def _prepare_temp(self) -> None:
         """An empty folder of our own, short enough for Ray's sockets; a killed predecessor's is wiped."""
         if len(os.fsencode(self._temp)) > _LONGEST_TEMP_DIR:
@@ -176,7 +166,7 @@ class LocalRay:
             "RAY_AUTH_TOKEN_PATH": self._home.ray_token,
             # Without it Ray replaces 127.0.0.1 by the machine's address.
             "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": 0,
-            "RAY_START_HOOK": "operators.local.rayhook.without_client_server",
+            "RAY_START_HOOK": "serving.rayhook.without_client_server",
             "RAY_USAGE_STATS_ENABLED": 0,
             "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": 0,
             "RAY_worker_niceness": 0,
@@ -194,7 +184,7 @@ class LocalRay:
             ARTIFACTS_VARIABLE: self._home.artifacts,
         }
         kept = {name: value for name, value in inherited.items() if not name.startswith("RAY_")}
-        return kept | {name: str(value) for name, value in ours.items()}
+        return kept | {name: str(value) for name, value in {**ours, **self._told}.items()}
 
 
 async def start_serve(address: RayAddress, proxy_port: int, seconds: float = START_SECONDS) -> None:
@@ -220,7 +210,7 @@ async def start_serve(address: RayAddress, proxy_port: int, seconds: float = STA
         raise CannotStart(f"Ray Serve could not be started: {error}") from error
 
 
-def _free_ports(count: int, first: int) -> list[int]:
+def free_ports(count: int, first: int = 0) -> list[int]:
     """Ports of loopback that nobody uses just now, the first of them `first` if that is still free."""
     with contextlib.ExitStack() as stack:
         ports = []

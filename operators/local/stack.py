@@ -1,8 +1,9 @@
-"""`tidegate up`: Ray, Envoy and the control process as children of one foreground process, which ends with all of them.
+"""`tidegate up`: Ray, Envoy, the control process and the monitor as children of one foreground process.
 
-Nothing is left behind. Children live in sessions of their own, so a Ctrl-C reaches only this process, which then stops
-them in order: Envoy first (it finishes what it has accepted), then the control process, then Ray. Each child asks the
-kernel to end it should this process be killed.
+They end with it, and nothing is left behind. Children live in sessions of their own, so a Ctrl-C reaches only this
+process, which then stops them in order: Envoy first (it finishes what it has accepted), then the control process, then
+Ray, and last the monitor, to which replicas hand their last records. Each child asks the kernel to end it should this
+process be killed.
 """
 
 import asyncio
@@ -18,6 +19,7 @@ from operators.api import ModelRollout
 from operators.local.child import Child
 from operators.local.database import Database
 from operators.local.home import Home
+from operators.local.monitor import LocalMonitor
 from operators.local.preflight import LOOPBACK, CannotStart, alone, require_memory, require_port
 from operators.local.probe import model_ready
 from operators.local.ray import LocalRay, RayAddress
@@ -77,9 +79,13 @@ class Stack:
             await work
 
     async def _work(self, greet: Greet) -> None:
-        ray = LocalRay(self.home)
-        envoy = EnvoyProcess(RouterPaths(self.home.router), ListenConfig(self._host, self.port))
+        monitor = LocalMonitor(self.home)
+        ray = LocalRay(self.home, monitor.for_replicas)
+        envoy = EnvoyProcess(
+            RouterPaths(self.home.router), ListenConfig(self._host, self.port, monitor=monitor.address)
+        )
         async with AsyncExitStack() as stack:
+            await stack.enter_async_context(monitor.running(self.say))
             stack.push_async_callback(ray.stop)
             stack.push_async_callback(envoy.stop)
             self.say("starting Envoy and Ray")
@@ -89,7 +95,7 @@ class Stack:
                 raise CannotStart(str(error)) from error
             address = await ray.start()
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._control(address).run(self.say))
+                group.create_task(self._control(address, monitor).run(self.say))
                 group.create_task(self._keep(ray))
                 group.create_task(self._restart_when_asked(envoy))
                 try:
@@ -104,10 +110,10 @@ class Stack:
     def _host(self) -> str:
         return "0.0.0.0" if self.everywhere else LOOPBACK  # noqa: S104 - only if it was asked for
 
-    def _control(self, address: RayAddress) -> Child:
+    def _control(self, address: RayAddress, monitor: LocalMonitor) -> Child:
         options = ("--host", self._host, "--port", str(self.port), "--ray", address.url)
         command = (sys.executable, "-m", "operators.local.control", *options)
-        environment = os.environ | {"TIDEGATE_HOME": str(self.home.root)}
+        environment = os.environ | monitor.for_control | {"TIDEGATE_HOME": str(self.home.root)}
         return Child("the control process", command, self.home.logs / "control.log", environment)
 
     async def _keep(self, ray: LocalRay) -> None:

@@ -105,13 +105,14 @@ def test_troubleshooting_explains_every_error_code() -> None:
     explained = {span for row in rows for span in SPAN.findall(row)}
     codes = set(error_codes())
     assert {"request_timeout", "too_many_rows", "queue_full", "model_not_ready", "starting"} <= codes
+    assert {"monitor_unavailable", "feedback_conflict"} <= codes
     assert codes - explained == set()
 
 
 def error_codes() -> Iterator[str]:
     """Every code that Envoy's own answers have, and every one that stands behind a status in a call."""
-    yield from (code for _, code, _ in (*replies.BY_FLAG, *replies.BY_STATUS))
-    for file in (*(ROOT / "serving").rglob("*.py"), *(ROOT / "router").rglob("*.py")):
+    yield from (code for _, code, _ in (*replies.BY_FLAG, *replies.BY_STATUS, replies.FEEDBACK_FAILED))
+    for file in (file for folder in ("serving", "router", "monitor") for file in (ROOT / folder).rglob("*.py")):
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.Call):
                 values = [part.value for part in node.args if isinstance(part, ast.Constant)]
@@ -121,7 +122,7 @@ def error_codes() -> Iterator[str]:
 
 def texts() -> Iterator[str]:
     """Every text that stands in the code, an f-string's in pieces."""
-    for folder in ("operators", "router", "serving"):
+    for folder in ("operators", "router", "serving", "monitor"):
         for file in (ROOT / folder).rglob("*.py"):
             for node in ast.walk(ast.parse(file.read_text())):
                 if isinstance(node, ast.Constant) and isinstance(node.value, str):

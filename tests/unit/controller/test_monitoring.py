@@ -1,0 +1,73 @@
+"""What the controller makes of the monitor's tallies."""
+
+import logging
+from collections import Counter
+from random import Random
+
+import pytest
+
+from monitor.bandit import value
+from monitor.client import MonitorClient, MonitorUnavailable
+from monitor.tallies import LabelTally, RewardTally, ShareTally, VersionTally
+from operators.api import RolloutKey
+from operators.monitoring import Monitoring, feedback_of, worth
+from operators.observe import VersionFeedback
+from operators.status import Tally
+
+IRIS = RolloutKey("default", "iris")
+TALLY = VersionTally(
+    9, 1, RewardTally(4, 3.0, 2.5, zero_one=False), LabelTally(5, 4), (ShareTally(2_500, 4, 3.0, 2.5),)
+)
+
+
+class Client(MonitorClient):
+    """Gives what is set, or cannot be reached."""
+
+    def __init__(self) -> None:
+        super().__init__("http://127.0.0.1:9")
+        self.answer: dict[str, VersionTally] | None = {"b": TALLY}
+
+    async def tallies(self, namespace: str, model: str, since: float) -> dict[str, VersionTally]:
+        if self.answer is None:
+            raise MonitorUnavailable("the monitor did not answer")
+        return self.answer
+
+
+def test_rewards_and_labels_become_tallies() -> None:
+    assert feedback_of(TALLY) == VersionFeedback(Tally(4, 3.0, 2.5), Tally(5, 4.0, 4.0), worth=0.75)
+
+
+def test_a_version_is_worth_what_inverse_propensities_say() -> None:
+    dice = Random(7)
+    chosen, propensities, rewards = [], [], []
+    for share in (1_000, 5_000, 9_000):
+        for _ in range(400):
+            mine = dice.random() < share / 10_000
+            chosen.append("b" if mine else "a")
+            propensities.append(share / 10_000 if mine else 1 - share / 10_000)
+            rewards.append(float(dice.random() < (0.8 if mine and share == 1_000 else 0.4)))
+    logged = zip(chosen, propensities, rewards, strict=True)
+    mine = [(round(odds * 10_000), reward) for name, odds, reward in logged if name == "b"]
+    counts, sums = Counter(share for share, _ in mine), Counter[int]()
+    for share, reward in mine:
+        sums[share] += int(reward)
+    by_share = [ShareTally(share, count, sums[share], sums[share]) for share, count in counts.items()]
+    assert worth(by_share) == pytest.approx(value("b", chosen, propensities, rewards).snips)
+
+
+def test_a_version_without_rewards_is_worth_nothing_that_is_known() -> None:
+    assert worth([]) is None
+    assert worth([ShareTally(0, 3, 2.0, 2.0), ShareTally(500, 0, 0.0, 0.0)]) is None
+
+
+async def test_a_monitor_that_is_lost_is_said_once_and_so_is_its_return(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    client = Client()
+    monitoring = Monitoring(client)
+    assert await monitoring.feedback(IRIS, 5.0) == {"b": feedback_of(TALLY)}
+    client.answer = None
+    for _ in range(3):
+        assert await monitoring.feedback(IRIS, 5.0) is None
+    client.answer = {}
+    assert await monitoring.feedback(IRIS, 5.0) == {}
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]

@@ -1,0 +1,160 @@
+"""What tests of the monitor have in common: batches, a running store, an API to ask, and counting the long way."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+from monitor.api.app import create_app
+from monitor.store.database import StoreUnavailable, database_url
+from monitor.store.entries import Batch, Feedback, Item, Record
+from monitor.store.metrics import Metrics
+from monitor.store.service import Store
+from monitor.tallies import LabelTally, RewardTally, ShareTally, VersionTally, agrees
+
+DEADLINE = 60.0
+NOON = 1_790_000_000.0 // 60 * 60
+"""A whole minute."""
+OF = ("default", "iris")
+TOKEN = "a-token-of-the-tests"
+
+
+@dataclass
+class Clock:
+    """Says what it is told."""
+
+    now: float = NOON
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@dataclass
+class Sender:
+    """A replica: numbers its batches."""
+
+    version: str = "v1"
+    replica: str = "replica-1"
+    namespace: str = "default"
+    model: str = "iris"
+    batch: int = field(default=0, init=False)
+
+    def document(self, *records: Mapping[str, object], dropped: int = 0, again: bool = False) -> dict[str, Any]:
+        """The next batch as JSON, or once more the last number."""
+        self.batch += not again
+        return {
+            "namespace": self.namespace,
+            "model": self.model,
+            "version": self.version,
+            "replica": self.replica,
+            "batch": self.batch,
+            "dropped": dropped,
+            "records": list(records),
+        }
+
+    def send(self, *records: Mapping[str, object], dropped: int = 0, again: bool = False) -> Batch:
+        """The next batch."""
+        return Batch.model_validate(self.document(*records, dropped=dropped, again=again))
+
+
+def record(name: str, at: float = NOON, status: int = 200, **more: object) -> dict[str, object]:
+    """One request as a replica tells it."""
+    return {"id": name, "at": at, "status": status, "ms": 1.5, "rows": 1} | more
+
+
+def said(*items: Mapping[str, object], replace: bool = False, of: tuple[str, str] = OF) -> Feedback:
+    """Feedback about several requests."""
+    return Feedback(namespace=of[0], model=of[1], items=[Item.model_validate(item) for item in items], replace=replace)
+
+
+def reward(name: str, value: float) -> dict[str, object]:
+    return {"request_id": name, "reward": value}
+
+
+def label(name: str, value: object) -> dict[str, object]:
+    return {"request_id": name, "label": value}
+
+
+async def tallies(store: Store, since: float = 0, until: float | None = None) -> dict[str, VersionTally]:
+    return dict(await store.tallies(*OF, since, until))
+
+
+@asynccontextmanager
+async def running(url: str, metrics: Metrics | None = None, clock: Clock | None = None) -> AsyncIterator[Store]:
+    """A store that works, with its tables made. It keeps rows for a day."""
+    store = Store(database_url(url), 86_400, metrics or Metrics(), clock or Clock())
+    work = asyncio.create_task(store.run())
+    try:
+        await until_ready(store)
+        yield store
+    finally:
+        work.cancel()
+        with suppress(asyncio.CancelledError):
+            await work
+        await store.close()
+
+
+async def until_ready(store: Store) -> None:
+    """Return once the database answers."""
+    async with asyncio.timeout(DEADLINE):
+        while True:
+            try:
+                await store.ready()
+                return
+            except StoreUnavailable:
+                await asyncio.sleep(0.02)
+
+
+@asynccontextmanager
+async def api(
+    store: Store, metrics: Metrics | None = None, token: str | None = TOKEN
+) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the API on the store, with the token; what the application raises is answered as in a process."""
+    application = create_app(store, metrics or Metrics(), token)
+    headers = {"authorization": f"Bearer {token}"} if token else {}
+    transport = httpx.ASGITransport(application, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://monitor", headers=headers) as client:
+        yield client
+
+
+def counted(
+    batches: Sequence[Batch], feedback: Sequence[Feedback], since: float, until: float | None
+) -> dict[str, VersionTally]:
+    """The tallies, by going through everything: what the store must answer."""
+    live = [(batch.version, it) for batch in batches for it in batch.records if not it.mirrored]
+    answers: dict[str, Record] = {}
+    for _, it in live:
+        if it.status < 500:
+            answers.setdefault(it.id, it)
+    known: dict[str, dict[str, Any]] = {}
+    for given in feedback:
+        for item in given.items:
+            new = {"label": item.label, "reward": item.reward}
+            known.setdefault(item.request_id, {}).update({name: it for name, it in new.items() if it is not None})
+    within = [(version, it) for version, it in live if since <= it.at and (until is None or it.at < until)]
+    found = {}
+    for version in sorted({version for version, _ in within}):
+        mine = [it for of, it in within if of == version]
+        judged = [(it, known[it.id]) for it in mine if it.id in known and answers.get(it.id) is it]
+        rewards = [(it.share, what["reward"]) for it, what in judged if "reward" in what]
+        right = [agrees(what["label"], it.outputs) for it, what in judged if "label" in what]
+        found[version] = VersionTally(
+            requests=len(mine),
+            errors=sum(it.status >= 500 for it in mine),
+            rewards=RewardTally(
+                len(rewards),
+                sum(value for _, value in rewards),
+                sum(value**2 for _, value in rewards),
+                all(value in (0, 1) for _, value in rewards),
+            ),
+            labels=LabelTally(sum(it is not None for it in right), sum(it is True for it in right)),
+            by_share=tuple(
+                ShareTally(share, len(values), sum(values), sum(value**2 for value in values))
+                for share in sorted({it.share for it in mine if it.share is not None})
+                for values in [[value for of, value in rewards if of == share]]
+            ),
+        )
+    return found
