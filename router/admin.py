@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from router.bootstrap import ADMIN_ANSWERS, ADMIN_TIMES
+
 TIMEOUT_SECONDS = 5.0
 POLL_SECONDS = 0.01
 
@@ -43,11 +45,17 @@ class EnvoyAdmin:
         return await asyncio.to_thread(self._ask, "POST", path)
 
     async def stats(self, pattern: str, *, histograms: bool = False) -> list[dict[str, Any]]:
-        """Envoy's statistics whose whole name matches the regular expression, as Envoy's JSON has them."""
-        query = f"/stats?format=json&filter={quote(pattern)}"
-        body = await self.get(f"{query}&histogram_buckets=disjoint" if histograms else f"{query}&type=All")
-        stats: list[dict[str, Any]] = json.loads(body)["stats"]
-        return stats
+        """Envoy's statistics whose whole name matches the regular expression, as Envoy's JSON has them.
+
+        Histograms hold all that was recorded before the call. Raises `AdminUnavailable`.
+        """
+        if histograms:
+            try:
+                async with asyncio.timeout(TIMEOUT_SECONDS):
+                    await self._merged()
+            except TimeoutError as error:
+                raise AdminUnavailable(f"{self._path}: the workers' histograms do not come together") from error
+        return await self._stats(pattern, histograms=histograms)
 
     async def gauge(self, name: str) -> int:
         """One number by its full name; 0 while Envoy does not have it."""
@@ -59,6 +67,30 @@ class EnvoyAdmin:
             if await self.gauge(name) == value:
                 return
             await asyncio.sleep(POLL_SECONDS)
+
+    async def _merged(self) -> None:
+        """Have the workers' histograms brought together.
+
+        Every question for statistics starts that, and the answer does not wait for it: it shows what was there before.
+        The interface's own requests are in a counter at once and in a histogram once that is brought together, so the
+        one tells whether the other has caught up.
+        """
+        pattern = f"^({ADMIN_ANSWERS}|{ADMIN_TIMES})$"
+        answered = None
+        while True:
+            stats = await self._stats(pattern, histograms=True)
+            if answered is None:
+                answered = next((stat["value"] for stat in stats if "value" in stat), 0)
+            histograms = [one for stat in stats for one in stat.get("histograms", ())]
+            if sum(bucket["cumulative"] for one in histograms for bucket in one["buckets"]) >= answered:
+                return
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def _stats(self, pattern: str, *, histograms: bool) -> list[dict[str, Any]]:
+        query = f"/stats?format=json&filter={quote(pattern)}"
+        body = await self.get(f"{query}&histogram_buckets=disjoint" if histograms else f"{query}&type=All")
+        stats: list[dict[str, Any]] = json.loads(body)["stats"]
+        return stats
 
     def _ask(self, method: str, path: str) -> bytes:
         connection = _UnixConnection(self._path, TIMEOUT_SECONDS)

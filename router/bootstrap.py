@@ -13,6 +13,8 @@ SHED = ("upstream_rq_active_overflow", "upstream_rq_pending_overflow")
 CLUSTER_METRICS = (COMPLETED, ERRORS, TIMEOUTS, *SHED)
 LATENCY_METRIC = "upstream_rq_time"
 ACTIVE_REQUESTS = f"http.{STAT_PREFIX}.downstream_rq_active"
+ADMIN_ANSWERS, ADMIN_TIMES = "http.admin.downstream_rq_completed", "http.admin.downstream_rq_time"
+"""How many requests Envoy's admin interface has answered: a counter, and a histogram of the times it took."""
 
 REGEX_PROGRAM_SIZE = 65_536
 """Envoy refuses regular expressions whose compiled form has more instructions, by default 100. Ours are no patterns of
@@ -138,6 +140,7 @@ def _stats_config() -> dict[str, Any]:
                 "patterns": [
                     {"safe_regex": {"regex": rf"cluster\.({LIVE_PREFIX}|{MIRROR_PREFIX}).*\.({metrics})"}},
                     {"exact": ACTIVE_REQUESTS},
+                    *({"exact": name} for name in (ADMIN_ANSWERS, ADMIN_TIMES)),
                     {"prefix": "listener_manager."},
                     {"prefix": "overload."},
                     {"prefix": "server."},

@@ -69,6 +69,19 @@ async def test_answers_count_with_the_time_that_they_took(stack: Any, upstream: 
     assert min(histogram(counters)) > 28.0
 
 
+async def test_one_reading_has_the_times_of_every_request_that_was_answered_before(
+    stack: Any, upstream: Start, make_route: Any
+) -> None:
+    """Otherwise a window of evidence would begin with what came long before it."""
+    replica = await upstream("v")
+    route = make_route("m", (replica, 10_000))
+    await measured(stack, route, 1)
+    for answered in (11, 21, 31):
+        await asyncio.gather(*(stack.ask("/v2/models/m/infer") for _ in range(10)))
+        (counters,) = (value for key, value in (await stack.router.traffic()).items() if not key.mirrored)
+        assert (counters.requests, sum(histogram(counters).values())) == (answered, answered)
+
+
 @pytest.mark.parametrize("retry", [NO_RETRY, Retry(attempts=2)])
 async def test_an_answer_of_500_is_an_error_and_is_not_retried(
     stack: Any, upstream: Start, make_route: Any, retry: Retry
