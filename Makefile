@@ -1,7 +1,7 @@
 # Everything a developer does. `make help` lists it.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup models run demo test images e2e lint format bench-spine golden crd clean
+.PHONY: help setup models run demo test images e2e lint format bench-spine bench-records golden semantics crd clean
 
 UV_VERSION := 0.13.8
 PYTHON ?= python3.11
@@ -35,7 +35,7 @@ models: setup ## Train the example models (skips those that exist)
 run: models ## Serve the examples on 127.0.0.1:8080 until Ctrl-C
 	@exec $(BIN)/tidegate up deployments/examples
 
-demo: models ## Watch a canary promote itself and two bad versions abort, in under three minutes
+demo: models ## Watch canary, blue-green, shadow, A/B test and bandit under steady traffic, in under four minutes
 	@exec $(BIN)/python deployments/examples/demo.py
 
 test: models ## Run all tests (starts a real Ray and a real Envoy)
@@ -63,11 +63,17 @@ format: setup ## Rewrite the code in the project's style
 golden: setup ## Rewrite the golden files from what the translator says now
 	$(BIN)/pytest tests/golden --update-golden
 
+semantics: setup ## Write docs/semantics.md from the table that its tests play
+	$(BIN)/python tests/unit/core/semantics.py
+
 crd: setup ## Write the chart's CRDs from the API types
 	$(BIN)/python -m operators.api charts/tidegate/files/crds
 
 bench-spine: models ## Tidegate through Envoy against Ray Serve's own proxy, same model, same run
 	$(BIN)/python -m benchmarks.spine
+
+bench-records: models ## What records cost a replica
+	$(BIN)/python -m benchmarks.records
 
 clean: ## Remove the environment, caches and trained models
 	rm -rf .venv .uv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache deployments/examples/models

@@ -1,4 +1,4 @@
-"""`make demo`: one good version promotes itself, one that raises and one that is slow abort, under steady traffic.
+"""`make demo`: every strategy, one after the other, on a real stack under steady traffic.
 
 A stack of its own is started on a free port with a state folder of its own, so that it disturbs nobody.
 """
@@ -9,69 +9,88 @@ import socket
 import sys
 import tempfile
 import time
-from bisect import bisect_left
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import uvloop
 import yaml
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+from scipy import stats
 from sklearn.datasets import load_iris
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from benchmarks.client import Answer, Load, answering, cycle_rows, infer_body, post
+from benchmarks.client import Answer, Load, answering, cycle_rows, infer_body, post, steady
 from operators.api import ModelRollout, RolloutKey
 from operators.local.database import Database
 from operators.local.home import Home
 from operators.local.store import parse_row
 from operators.status import Phase, RolloutStatus
 
-HERE = Path(__file__).parent
-MANIFEST = HERE / "demo" / "iris.yaml"
+MANIFESTS = Path(__file__).parent / "demo"
 TIDEGATE = Path(sys.executable).with_name("tidegate")
 KEY = RolloutKey("default", "iris")
+PATH = "/v2/models/iris/infer"
+ROWS, _ = load_iris(return_X_y=True)
 CONNECTIONS = 16
 PACE_SECONDS = 0.02
 START_SECONDS = 90.0
-STEP_DEADLINE_SECONDS = 75.0
+DEADLINE_SECONDS = 90.0
 SHORTEST_STAGE_SECONDS = 0.5
-"""A share that was in force for less says nothing."""
-PROMOTED_SECONDS = 2.0
+"""Shares that were in force for less say nothing."""
+CHANCE = 0.999
+"""The probability of the binomial interval that an observed share is held against."""
+DECISIONS = {"Promoted", "Aborted", "Winner", "TakenOut", "PromotedByHand", "Ended"}
+"""Reasons of a rollout's history that say how it went on, and why."""
 
 
 @dataclass(slots=True)
 class Record:
-    """Every answer: when it came (seconds since the epoch), which version gave it and whether it was a 200."""
+    """When each answered request was sent (seconds since the epoch), and by which version; how many were no 200."""
 
-    times: list[float] = field(default_factory=list)
+    sent: list[float] = field(default_factory=list)
     versions: list[str] = field(default_factory=list)
     bad: int = 0
 
     def add(self, answer: Answer) -> None:
         """Keep one answer."""
-        self.times.append(time.time())
+        self.sent.append(time.time() - answer.seconds)
         self.versions.append(answer.version)
         self.bad += answer.status != 200
 
     def between(self, start: float, end: float) -> Counter[str]:
-        """Answers per version in a span of time."""
-        return Counter(self.versions[bisect_left(self.times, start) : bisect_left(self.times, end)])
+        """Answers per version to the requests that were sent in a span of time."""
+        times = zip(self.sent, self.versions, strict=True)
+        return Counter(version for sent, version in times if start <= sent < end)
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A time during which every router ran one and the same weight."""
+    """A time during which every router ran the same shares. `weights` are basis points, by role, as `versions` are."""
 
     label: str
-    candidate: str
-    weight: int
+    weights: dict[str, int]
+    versions: dict[str, str]
     shadow: int
     start: float
     end: float
+
+    def until(self, later: "Stage") -> "Stage | None":
+        """The stage up to a later look, if the shares were the same then."""
+        same = replace(later, start=self.start)
+        return same if same == replace(self, end=later.end) else None
+
+    @property
+    def says_something(self) -> bool:
+        """Whether somebody besides the stable version got requests or copies, and long enough to be counted."""
+        tried = sum(list(self.weights.values())[1:]) + self.shadow
+        return tried > 0 and self.end - self.start > SHORTEST_STAGE_SECONDS
 
 
 @dataclass(slots=True)
@@ -92,6 +111,21 @@ class Demo:
         if await process.wait():
             raise SystemExit(f"tidegate {arguments[0]} failed")
 
+    async def apply(self, name: str, model: int | None = None, **spec: object) -> None:
+        """Apply one of the demo's manifests, perhaps with another model or with other blocks."""
+        await self.tidegate("apply", "-f", self.manifest(name, model, **spec))
+
+    def manifest(self, name: str, model: int | None = None, **spec: object) -> str:
+        """One of the demo's manifests, with other blocks in place of its own, as a file."""
+        text = (MANIFESTS / f"{name}.yaml").read_text().replace("../models/", f"file://{MANIFESTS.parent}/models/")
+        document = yaml.safe_load(text)
+        document["spec"] |= spec
+        if model is not None:
+            document["spec"]["model"]["uri"] = f"file://{MANIFESTS.parent}/models/iris-{model}.joblib"
+        path = self.home.root / f"{name}{'' if model is None else f'-of-model-{model}'}.yaml"
+        path.write_text(yaml.safe_dump(document))
+        return str(path)
+
     def rollout(self) -> ModelRollout:
         """What the store says just now."""
         database = Database(self.home.store)
@@ -103,112 +137,156 @@ class Demo:
             raise SystemExit("the rollout is gone")
         return parse_row(row)
 
-    def manifest(self, version: int) -> str:
-        """The demo's manifest with another model, as a file."""
-        document = yaml.safe_load(MANIFEST.read_text())
-        document["spec"]["model"]["uri"] = f"file://{HERE / 'models' / f'iris-{version}.joblib'}"
-        path = self.home.root / f"iris-{version}.yaml"
-        path.write_text(yaml.safe_dump(document))
-        return str(path)
-
-    async def follow(self, label: str, until: Phase) -> RolloutStatus:
-        """Watch the rollout, with live counts per version, until it comes to rest."""
-        last: RolloutStatus | None = None
-        begun = seen_at = since = time.time()
-        deadline = begun + STEP_DEADLINE_SECONDS
-        with Live(console=self.console, auto_refresh=False) as live:
-            while time.time() < deadline:
-                looked_at = time.time()
-                status = self.rollout().status
-                if last is None or _traffic(last) != _traffic(status):
-                    self._note(label, last, since, seen_at)
-                    since = looked_at
-                live.update(self._line(label, status), refresh=True)
-                if (
-                    status.phase is until
-                    and status.candidate is None
-                    and status.history
-                    and status.history[-1].at > begun
-                ):
-                    return status
-                last, seen_at = status, looked_at
+    async def follow(self, label: str, until: Phase, since: float) -> None:
+        """Watch the rollout until it comes to rest after `since`, keep its stages, and say what was decided and why."""
+        deadline = time.time() + DEADLINE_SECONDS
+        stage = _stage(label, self.rollout())
+        with Live(console=self.console, auto_refresh=False, transient=True) as live:
+            while True:
+                rollout = self.rollout()
+                status, seen = rollout.status, _stage(label, rollout)
+                longer = stage.until(seen)
+                if longer is None:
+                    self.stages.append(stage)
+                stage = longer or seen
+                live.update(_line(label, status, seen), refresh=True)
+                if status.phase is until and _rests(status) and status.history[-1].at > since:
+                    break
+                if time.time() > deadline:
+                    raise SystemExit(
+                        f"{label}: still {status.phase.value} after {DEADLINE_SECONDS:.0f} s: {status.message}"
+                    )
                 await asyncio.sleep(0.1)
-        raise SystemExit(f"{label}: still {status.phase.value} after {STEP_DEADLINE_SECONDS:.0f} s: {status.message}")
+        self.stages.append(stage)
+        for line in status.history:
+            if line.at > since and line.reason in DECISIONS:
+                self.console.print(f"[bold]{line.reason}[/]: {line.message}", highlight=False)
 
-    async def watch_promoted(self, label: str, status: RolloutStatus) -> None:
-        """Let the new stable version answer alone for a moment."""
-        if status.stable is None:
-            raise SystemExit("nothing was promoted")
-        start = time.time()
-        await asyncio.sleep(PROMOTED_SECONDS)
-        self.stages.append(Stage(label, status.stable.id, 10_000, 0, start, time.time()))
-
-    def _note(self, label: str, last: RolloutStatus | None, since: float, seen_at: float) -> None:
-        """The shares changed: the time they were in force, seen since `since`, becomes a stage.
-
-        It ends when they were last seen: a status is stored before its route is published.
-        """
-        if last is None or last.candidate is None or last.evidence_since is None:
-            return
-        start = max(since, last.evidence_since)
-        if seen_at - start > SHORTEST_STAGE_SECONDS:
-            version = last.candidate.revision.id
-            self.stages.append(Stage(label, version, last.weight, last.shadow, start, seen_at))
-
-    def _line(self, label: str, status: RolloutStatus) -> str:
-        since = status.evidence_since or time.time()
-        counts = self.record.between(since, time.time())
-        names = {status.stable.id: "stable"} if status.stable else {}
-        if status.candidate:
-            names[status.candidate.revision.id] = "candidate"
-        live = ", ".join(f"{names.get(version, 'other')} {count}" for version, count in counts.most_common())
-        verdicts = " ".join(f"{check.name}:{check.verdict.value}" for check in status.checks)
-        shares = f"weight {status.weight / 100:g} % shadow {status.shadow / 100:g} %"
-        return f"{label:22} {status.phase.value:12} {shares:28} answered: {live:32} {verdicts}"
+    @asynccontextmanager
+    async def previewing(self) -> AsyncIterator[None]:
+        """Meanwhile somebody asks for the preview; says at the end who answered."""
+        requests = cycle_rows(PATH, ROWS, {"x-preview": "yes"})
+        async with steady(self.port, requests, connections=2, pace=PACE_SECONDS) as load:
+            yield
+        answers = ", ".join(f"{version} {count}" for version, count in load.tally.versions.most_common())
+        self.console.print(f"requests with x-preview were answered by: {answers}; {load.tally.failed} were no 200")
+        self.record.bad += load.tally.failed
 
     def table(self) -> Table:
-        """Each stage's share against its weight."""
-        table = Table("rollout", "weight", "seconds", "answered", "candidate got", "share", "shadow")
-        for stage in self.stages:
+        """Each stage's shares, against its weights and what chance makes of them."""
+        table = Table(
+            "rollout", "version", "weight", "answered", "share", "chance, %", box=SIMPLE, padding=(0, 1, 0, 0)
+        )
+        table.columns[0].no_wrap = True
+        for stage in filter(lambda stage: stage.says_something, self.stages):
             counts = self.record.between(stage.start, stage.end)
-            total, got = counts.total(), counts[stage.candidate]
-            table.add_row(
-                stage.label,
-                f"{stage.weight / 100:g} %",
-                f"{stage.end - stage.start:.1f}",
-                str(total),
-                str(got),
-                f"{100 * got / total:.1f} %" if total else "-",
-                f"{stage.shadow / 100:g} %",
-            )
+            total = counts.total()
+            label = f"{stage.label}, {stage.end - stage.start:.0f} s"
+            for role, weight in stage.weights.items():
+                copied = role == "candidate" and stage.shadow > 0
+                got, p = counts[stage.versions[role]], weight / 10_000
+                low, high = stats.binom.interval(CHANCE, total, p) if 0 < p < 1 else (p * total, p * total)
+                colour = "green" if low <= got <= high else "red"
+                table.add_row(
+                    label,
+                    role,
+                    f"{weight / 100:g} %" + (f", {stage.shadow / 100:g} % copied" if copied else ""),
+                    f"{got}/{total}",
+                    f"[{colour}]{100 * got / total:.1f} %[/]" if total else "",
+                    f"{100 * low / total:.1f}-{100 * high / total:.1f}" if 0 < p < 1 and total else "",
+                )
+                label = ""
         return table
 
 
-def _traffic(status: RolloutStatus) -> tuple[int, int, float | None]:
-    """What the candidate is meant to get, and since when every router divides the traffic so."""
-    return status.weight, status.shadow, status.evidence_since
+def _stage(label: str, rollout: ModelRollout) -> Stage:
+    """The shares just now; without any while the routers do not all have them yet."""
+    status, now = rollout.status, time.time()
+    synced = any(one.type == "RouterSynced" and one.status for one in status.conditions)
+    if status.stable is None or not synced:
+        return Stage(label, {}, {}, 0, now, now)
+    weights = {variant.name: variant.weight for variant in status.variants if not variant.failure}
+    versions = {variant.name: variant.revision.id for variant in status.variants}
+    if status.candidate is not None:
+        weights["candidate"], versions["candidate"] = status.weight, status.candidate.revision.id
+    rest = {"control" if status.variants else "stable": 10_000 - sum(weights.values())}
+    return Stage(label, rest | weights, versions | dict.fromkeys(rest, status.stable.id), status.shadow, now, now)
+
+
+def _rests(status: RolloutStatus) -> bool:
+    """Whether nothing goes on by itself."""
+    return status.awaits_promotion or (status.candidate is None and not status.variants)
+
+
+def _line(label: str, status: RolloutStatus, stage: Stage) -> str:
+    shares = ", ".join(f"{role} {weight / 100:g} %" for role, weight in stage.weights.items())
+    verdicts = " ".join(f"{check.name}:{check.verdict.value}" for check in status.checks)
+    copies = f", copies {status.shadow / 100:g} %" if status.shadow else ""
+    return f"{label:26} {status.phase.value:12} {shares}{copies}  {verdicts}"
+
+
+async def canary(demo: Demo) -> None:
+    """Step by step: a good version becomes stable, one that raises is stopped before anybody sees it."""
+    since = time.time()
+    await demo.apply("iris", 2)
+    await demo.follow("canary, good", Phase.HEALTHY, since)
+    since = time.time()
+    await demo.apply("iris", 3)
+    await demo.follow("canary, raises", Phase.DEGRADED, since)
+
+
+async def blue_green(demo: Demo) -> None:
+    """Previewed by header, then switched; and a version that nobody looked at before, which is slow: switched back."""
+    since = time.time()
+    async with demo.previewing():
+        await demo.apply("blue-green")
+        await demo.follow("blue-green, good", Phase.HEALTHY, since)
+    since = time.time()
+    blind = {"blueGreen": {"postPromotionAnalysis": {"minSamples": 5000}}}
+    await demo.apply("blue-green", 4, strategy=blind)
+    await demo.follow("blue-green, slow", Phase.DEGRADED, since)
+
+
+async def shadow(demo: Demo) -> None:
+    """Copies only, until somebody promotes it."""
+    since = time.time()
+    await demo.apply("shadow")
+    await demo.follow("shadow", Phase.PAUSED, since)
+    since = time.time()
+    await demo.tidegate("promote", "iris")
+    await demo.follow("shadow, promoted", Phase.HEALTHY, since)
+
+
+async def ab_test(demo: Demo) -> None:
+    """Three versions with fixed shares; the winner is promoted by hand."""
+    since = time.time()
+    await demo.apply("ab-test")
+    await demo.follow("A/B test", Phase.PAUSED, since)
+    since = time.time()
+    await demo.tidegate("promote", "iris")
+    await demo.follow("A/B test, promoted", Phase.HEALTHY, since)
+
+
+async def bandit(demo: Demo) -> None:
+    """Shares follow the rewards until one of the three is the best beyond doubt: the control, which stays."""
+    since = time.time()
+    await demo.apply("bandit")
+    await demo.follow("bandit", Phase.HEALTHY, since)
 
 
 async def play(demo: Demo) -> None:
     """The whole story, on a running stack."""
-    rows, _ = load_iris(return_X_y=True)
-    load = Load(demo.port, cycle_rows("/v2/models/iris/infer", rows), PACE_SECONDS, demo.record.add)
+    load = Load(demo.port, cycle_rows(PATH, ROWS), PACE_SECONDS, demo.record.add)
     async with asyncio.TaskGroup() as group:
         group.create_task(load.run(CONNECTIONS))
         try:
-            await demo.tidegate("apply", "-f", demo.manifest(2))
-            promoted = await demo.follow("v2, good", Phase.HEALTHY)
-            await demo.watch_promoted("v2, promoted", promoted)
-            await demo.tidegate("apply", "-f", demo.manifest(3))
-            raised = await demo.follow("v3, raises", Phase.DEGRADED)
-            demo.console.print(f"[red]{raised.message}[/]")
-            await demo.tidegate("apply", "-f", demo.manifest(4))
-            slow = await demo.follow("v4, slow", Phase.DEGRADED)
-            demo.console.print(f"[red]{slow.message}[/]")
+            for strategy in (canary, blue_green, shadow, ab_test, bandit):
+                demo.console.rule(strategy.__name__.replace("_", " "))
+                await strategy(demo)
         finally:
             load.ended = True
     tally = load.tally
-    demo.console.print(demo.table())
+    demo.console.print(demo.table(), f"chance: where {CHANCE * 100:g} % of all shares lie at this weight", sep="")
     lost = tally.sent - tally.answered
     demo.console.print(
         f"{tally.sent} requests sent, {tally.answered} answered, {lost} lost, {demo.record.bad} not 200; "
@@ -228,11 +306,11 @@ async def main() -> None:
     with tempfile.TemporaryDirectory(prefix="tg-") as folder:
         demo = Demo(console, Home(Path(folder)), port)
         environment = os.environ | {"TIDEGATE_HOME": folder}
+        await demo.apply("iris", 1)
         command = ("up", "--port", str(port))
-        await demo.tidegate("apply", "-f", demo.manifest(1))
         stack = await asyncio.create_subprocess_exec(TIDEGATE, *command, env=environment, start_new_session=True)
         try:
-            await answering(port, post("/v2/models/iris/infer", infer_body([[5.1, 3.5, 1.4, 0.2]])), START_SECONDS)
+            await answering(port, post(PATH, infer_body([[5.1, 3.5, 1.4, 0.2]])), START_SECONDS)
             await play(demo)
         finally:
             if stack.returncode is None:

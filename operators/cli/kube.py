@@ -324,7 +324,7 @@ def _parsed_for_cluster(content: Mapping[str, object]) -> ModelRollout:
 
 def _about_volumes(problem: Problem) -> Problem:
     """What is wrong with a URI is mostly that it names a file of this machine."""
-    if problem.field != "spec.model.uri":
+    if not problem.field.endswith("model.uri"):
         return problem
     reason = f"{problem.reason}; a cluster reads models from its own volumes, such as file:///models/iris.joblib"
     return Problem(problem.field, reason)

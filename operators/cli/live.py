@@ -7,8 +7,8 @@ from rich.text import Text
 from rich.tree import Tree
 
 from operators.api import ModelRollout
-from operators.cli.text import age, percent
-from operators.status import CheckResult, Phase, Verdict
+from operators.cli.text import age, estimate, percent, stable_weight
+from operators.status import CheckResult, Experiment, Phase, Verdict
 from operators.strategies import strategy_for
 from router.ir import BASIS_POINTS
 
@@ -38,6 +38,10 @@ def _tree(rollout: ModelRollout, now: float, name: str) -> Tree:
     tree = Tree(head)
     for line in _versions(rollout, now):
         tree.add(line)
+    if status.experiment is not None and (status.candidate is not None or status.variants):
+        arms = tree.add(Text("experiment"))
+        for line in _arms(status.experiment):
+            arms.add(line)
     if status.candidate is not None and status.step is not None:
         steps = tree.add(Text("steps"))
         for line in _steps(rollout, status.step):
@@ -52,11 +56,17 @@ def _tree(rollout: ModelRollout, now: float, name: str) -> Tree:
 def _versions(rollout: ModelRollout, now: float) -> Iterator[Text]:
     status, wanted = rollout.status, rollout.spec.serving.replicas
     if status.candidate is not None:
-        shadow = f"  shadow {percent(status.shadow)}" if status.shadow else ""
-        version, ready = status.candidate.revision.id, f"{status.candidate.ready}/{wanted}"
-        yield _version("candidate", version, status.weight, ready, more=shadow)
+        more = f"  shadow {percent(status.shadow)}" if status.shadow else ""
+        more += "  and selected requests" if status.selected else ""
+        version, ready = status.candidate.revision.id, f"{status.candidate.ready}/{status.replicas or wanted}"
+        yield _version("candidate", version, status.weight, ready, more=more)
+    for one in status.variants:
+        if one.failure:
+            yield Text(f"{one.name:<10} {one.revision.id}  taken out: {one.failure}", "dim")
+        else:
+            yield _version(one.name, one.revision.id, one.weight, f"{one.ready}/{wanted}")
     if status.stable is not None:
-        yield _version("stable", status.stable.id, BASIS_POINTS - status.weight, f"{status.stable_ready}/{wanted}")
+        yield _version("stable", status.stable.id, stable_weight(status), f"{status.stable_ready}/{wanted}")
     for old in status.retiring:
         yield Text(f"retiring   {old.revision.id}  stops in {age(old.until - now)}", "dim")
 
@@ -71,6 +81,14 @@ def _version(role: str, version: str, weight: int, ready: str, *, more: str = ""
         ("░" * (_BAR - filled), "dim"),
         f" {percent(weight):>6}  {ready} ready{more}",
     )
+
+
+def _arms(experiment: Experiment) -> Iterator[Text]:
+    for arm in experiment.arms:
+        value, interval, best = estimate(arm)
+        probability = f"  best with {best}" if arm.best is not None else ""
+        line = f"{arm.name:<10} {value} ({interval}) of {arm.counted.count}{probability}"
+        yield Text(f"{line}  has won", "green") if arm.name == experiment.winner else Text(line)
 
 
 def _steps(rollout: ModelRollout, current: int) -> Iterator[Text]:

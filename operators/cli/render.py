@@ -6,11 +6,10 @@ from typing import Any
 
 from operators.api import ModelRollout, manifest_to_json
 from operators.api.fields import format_time
-from operators.cli.text import NOTHING, age, percent, table, verdict
-from operators.status import CheckResult
+from operators.cli.text import NOTHING, age, estimate, number, percent, stable_weight, table, verdict
+from operators.status import CheckResult, RolloutStatus
 from operators.stored import StoredEvent
 from operators.strategies import strategy_for
-from router.ir import BASIS_POINTS
 
 _HEAD = ("NAME", "PHASE", "STEP", "WEIGHT", "STABLE", "CANDIDATE", "VERDICT", "AGE")
 _WIDE = ("SHADOW", "READY", "MESSAGE")
@@ -23,9 +22,7 @@ def overview(rollouts: Sequence[ModelRollout], now: float, wide: bool = False, n
 
 
 def _cells(rollout: ModelRollout, now: float) -> tuple[str, ...]:
-    status, wanted = rollout.status, rollout.spec.serving.replicas
-    candidate = status.candidate
-    ready = f"{status.stable_ready}/{wanted}" if status.stable else NOTHING
+    status, candidate = rollout.status, rollout.status.candidate
     return (
         rollout.key.namespace,
         rollout.key.name,
@@ -37,9 +34,20 @@ def _cells(rollout: ModelRollout, now: float) -> tuple[str, ...]:
         verdict(status.checks),
         age(now - rollout.metadata.creation_timestamp),
         percent(status.shadow) if candidate else NOTHING,
-        f"{ready}, {candidate.ready}/{wanted}" if candidate else ready,
+        _ready(status, rollout.spec.serving.replicas),
         status.message or NOTHING,
     )
+
+
+def _ready(status: RolloutStatus, wanted: int) -> str:
+    """Replicas that answer, of all: of the stable version, then of the candidate or of each variant."""
+    if status.stable is None and status.candidate is None:
+        return NOTHING
+    ready = [f"{status.stable_ready}/{wanted}" if status.stable else NOTHING]
+    if status.candidate is not None:
+        ready.append(f"{status.candidate.ready}/{status.replicas or wanted}")
+    ready += [f"{variant.name} {variant.ready}/{wanted}" for variant in status.variants if not variant.failure]
+    return ", ".join(ready)
 
 
 def _step(rollout: ModelRollout) -> str:
@@ -66,6 +74,7 @@ def description(rollout: ModelRollout, events: Sequence[StoredEvent], now: float
     sections = (
         ("", _facts(rollout, now)),
         ("Versions", _versions(rollout, now)),
+        ("Experiment", _experiment(rollout.status, now)),
         ("Steps", _steps(rollout)),
         ("Checks", _checks(rollout.status.checks)),
         ("Conditions", _conditions(rollout)),
@@ -82,6 +91,7 @@ def _facts(rollout: ModelRollout, now: float) -> str:
         ("Created:", f"{format_time(metadata.creation_timestamp)} ({age(now - metadata.creation_timestamp)} ago)"),
         ("Generation:", f"{metadata.generation} (seen by the operator: {rollout.status.observed_generation})"),
         ("Model:", f"{spec.model.uri} ({spec.model.runtime})"),
+        *((f"Variant {one.name}:", f"{one.model.uri} ({one.model.runtime})") for one in spec.variants),
         ("Hosts:", ", ".join(spec.traffic.hosts)),
         ("Phase:", rollout.status.phase.value),
         ("Message:", rollout.status.message or NOTHING),
@@ -95,12 +105,15 @@ def _versions(rollout: ModelRollout, now: float) -> str:
     status, wanted = rollout.status, rollout.spec.serving.replicas
     rows = []
     if status.candidate is not None:
-        ready = f"{status.candidate.ready}/{wanted}"
-        rows.append(
-            ("candidate", status.candidate.revision.id, percent(status.weight), percent(status.shadow), ready, "")
-        )
+        version, ready = status.candidate.revision.id, f"{status.candidate.ready}/{status.replicas or wanted}"
+        selected = "and selected requests" if status.selected else ""
+        rows.append(("candidate", version, percent(status.weight), percent(status.shadow), ready, selected))
+    for variant in status.variants:
+        share, ready = percent(variant.weight), NOTHING if variant.failure else f"{variant.ready}/{wanted}"
+        out = f"taken out: {variant.failure}" if variant.failure else ""
+        rows.append((f"variant {variant.name}", variant.revision.id, share, NOTHING, ready, out))
     if status.stable is not None:
-        share, ready = percent(BASIS_POINTS - status.weight), f"{status.stable_ready}/{wanted}"
+        share, ready = percent(stable_weight(status)), f"{status.stable_ready}/{wanted}"
         rows.append(("stable", status.stable.id, share, NOTHING, ready, ""))
     rows += [
         ("retiring", old.revision.id, "0%", NOTHING, NOTHING, f"for {age(old.until - now)}") for old in status.retiring
@@ -118,6 +131,24 @@ def _versions(rollout: ModelRollout, now: float) -> str:
     ]
     head = ("ROLE", "VERSION", "WEIGHT", "SHADOW", "READY", "")
     return _indented([head, *rows]) if rows else ""
+
+
+def _experiment(status: RolloutStatus, now: float) -> str:
+    """What was found so far; of the last experiment when none is under way."""
+    experiment = status.experiment
+    if experiment is None:
+        return ""
+    head = ("ARM", "VERSION", "WEIGHT", "SAMPLES", "VALUE", "INTERVAL", "BEST", "WORTH")
+    rows = (
+        (arm.name, arm.version, percent(arm.weight), str(arm.counted.count), *estimate(arm), number(arm.worth))
+        for arm in experiment.arms
+    )
+    facts = [
+        ("Began:", f"{format_time(experiment.started_at)} ({age(now - experiment.started_at)} ago)"),
+        ("Winner:", experiment.winner or NOTHING),
+        ("Message:", experiment.message or NOTHING),
+    ]
+    return f"{_indented([head, *rows])}\n{_indented(facts)}"
 
 
 def _steps(rollout: ModelRollout) -> str:

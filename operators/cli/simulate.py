@@ -40,9 +40,9 @@ def simulate(  # noqa: PLR0917 - Typer passes all by name
     """Show what a rollout would do, without applying it.
 
     Plays a scenario of traffic, failures and commands against the manifest, with the real rules and a simulated clock.
-    The model is not needed. Ends with exit code 0 if the version is promoted, and 2 if it is aborted or never promoted.
+    The model is not needed. Ends with exit code 0 if the version (or a variant) is promoted, and with 2 otherwise.
     """
-    from operators.simulate import Outcome, Scenario  # noqa: PLC0415 - brings the whole core
+    from operators.simulate import InvalidScenario, Outcome, Scenario  # noqa: PLC0415 - brings the whole core
     from operators.simulate import simulate as play  # noqa: PLC0415
     from operators.simulate.plot import as_svg  # noqa: PLC0415
     from operators.simulate.report import as_json, as_text  # noqa: PLC0415
@@ -51,7 +51,11 @@ def simulate(  # noqa: PLR0917 - Typer passes all by name
     before = _rollout(current) if current is not None else None
     if before is not None and before.key != after.key:
         raise CliError(f"{manifest} is about modelrollout/{after.key}, but {current} about modelrollout/{before.key}")
-    result = play(after, _scenario(scenario, after.key) if scenario is not None else Scenario(), before, seed)
+    described = _scenario(scenario, after.key) if scenario is not None else Scenario()
+    try:
+        result = play(after, described, before, seed)
+    except InvalidScenario as error:
+        raise _senseless(scenario, error) from error
     if plot is not None:
         try:
             plot.write_text(as_svg(result), encoding="utf-8")
@@ -68,7 +72,7 @@ def simulate(  # noqa: PLR0917 - Typer passes all by name
 def _scenario(path: Path, key: RolloutKey) -> "Scenario":
     """Read a scenario. Files that it names start at its folder; manifests must be about the same rollout."""
     from operators.simulate import InvalidScenario, parse_scenario  # noqa: PLC0415
-    from operators.simulate.scenario import Files  # noqa: PLC0415
+    from operators.simulate.files import Files  # noqa: PLC0415
 
     def manifest(file: Path) -> ModelRollout:
         found = _manifest(file)
@@ -80,8 +84,12 @@ def _scenario(path: Path, key: RolloutKey) -> "Scenario":
         document = _document(path)
         return parse_scenario(document.content, Files(document.folder, manifest))
     except (ValueError, InvalidScenario) as error:
-        problems = str(error).splitlines()
-        raise CliError("\n".join(["the scenario makes no sense:", *(f"{path}: {one}" for one in problems)])) from error
+        raise _senseless(path, error) from error
+
+
+def _senseless(path: Path | None, error: Exception) -> CliError:
+    problems = (f"{path}: {problem}" for problem in str(error).splitlines())
+    return CliError("\n".join(["the scenario makes no sense:", *problems]))
 
 
 def _rollout(path: Path) -> ModelRollout:

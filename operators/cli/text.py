@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from operators.status import CheckResult, Verdict
+from operators.status import Arm, CheckResult, RolloutStatus, Verdict
 from router.ir import BASIS_POINTS
 
 NOTHING = "-"
@@ -34,6 +34,26 @@ def verdict(checks: Sequence[CheckResult]) -> str:
     """The worst verdict of all checks."""
     found = {check.verdict for check in checks}
     return next((worst.value for worst in _WORST_FIRST if worst in found), NOTHING)
+
+
+def stable_weight(status: RolloutStatus) -> int:
+    """What the stable version is meant to get, in basis points: what nobody else does."""
+    return BASIS_POINTS - status.weight - sum(variant.weight for variant in status.variants)
+
+
+def estimate(arm: Arm) -> tuple[str, str, str]:
+    """A version's mean in an experiment, its interval, and the probability that the version is the best."""
+    between = arm.low is not None or arm.high is not None
+    return (
+        number(arm.value),
+        f"{number(arm.low, 'any')} to {number(arm.high, 'any')}" if between else NOTHING,
+        NOTHING if arm.best is None else f"{100 * arm.best:.3g}%",
+    )
+
+
+def number(value: float | None, nothing: str = NOTHING) -> str:
+    """A figure to four digits, and what to say where there is none."""
+    return nothing if value is None else f"{value:.4g}"
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

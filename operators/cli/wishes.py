@@ -9,9 +9,10 @@ from typing import Annotated
 import typer
 
 from operators.api import ModelRollout, RolloutKey
+from operators.api.strategies import CONTROL
 from operators.cli.errors import CliError
 from operators.cli.session import Name, Session
-from operators.plan import Command
+from operators.plan import Command, Promotion
 
 
 def promote(
@@ -19,33 +20,46 @@ def promote(
     name: Name,
     full: Annotated[bool, typer.Option("--full", help="Skip all remaining steps.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Even if checks have failed.")] = False,
+    variant: Annotated[str, typer.Option(help="Make this variant of the experiment stable.", show_default=False)] = "",
 ) -> None:
-    """Wave a rollout past its current step."""
+    """Wave a rollout past its current step, or end an experiment.
+
+    An experiment with variants ends with its winner as the stable version, or with the one that is named; `control`
+    keeps the stable version.
+    """
+    if full and variant:
+        raise typer.BadParameter("a variant is promoted at once: leave out --full", param_hint="--variant")
     rollout = session.find(name)
-    if _current(rollout) and rollout.status.candidate is None:
-        aborted = bool(rollout.status.failure)
-        raise CliError(_nothing(rollout), f"try it again: {session.say(f'retry {name}')}" if aborted else "")
+    if _current(rollout):
+        if not _under_way(rollout):
+            aborted = bool(rollout.status.failure)
+            raise CliError(_nothing(rollout), f"try it again: {session.say(f'retry {name}')}" if aborted else "")
+        _check_variant(session, rollout, variant)
     if rollout.spec.paused:
         raise CliError(f"modelrollout/{name} is paused", f"first: {session.say(f'resume {name}')}")
-    value = ("full" if full else "step") + (",force" if force else "")
-    _ask(session, rollout, Command.PROMOTE, value, "full promotion requested" if full else "promotion requested")
+    done = "full promotion" if full else f"promotion of {variant}" if variant else "promotion"
+    _ask(session, rollout, Command.PROMOTE, str(Promotion(full, variant or None, force)), f"{done} requested")
 
 
 def abort(session: Session, name: Name) -> None:
-    """Take all traffic from the candidate at once.
+    """Take all traffic from the candidate, or from all variants, at once.
 
-    The stable version serves everything. The same version is not tried again until its spec changes, or `retry`.
+    The stable version serves everything. The same version or experiment is not tried again until the spec changes, or
+    `retry`.
     """
     rollout = session.find(name)
-    if _current(rollout) and rollout.status.candidate is None:
+    if _current(rollout) and not _under_way(rollout):
         raise CliError(_nothing(rollout), f"go back to an earlier version: {session.say(f'undo {name}')}")
     _ask(session, rollout, Command.ABORT, "", "abort requested")
 
 
 def retry(session: Session, name: Name) -> None:
-    """Try a version again that was aborted."""
+    """Try a version again that was aborted, or begin an experiment anew that is over or lacks a variant."""
     rollout = session.find(name)
-    if _current(rollout) and rollout.status.failed is None:
+    status = rollout.status
+    ended = bool(status.trial) and not status.variants
+    lacking = any(variant.failure for variant in status.variants)
+    if _current(rollout) and status.failed is None and not ended and not lacking:
         raise CliError(f"no version of modelrollout/{name} was aborted: there is nothing to retry")
     _ask(session, rollout, Command.RETRY, "", "retry requested")
 
@@ -61,7 +75,7 @@ def undo(
     if to and not any(version.startswith(to) for version in former):
         known = f"; there are: {', '.join(former)}" if former else ", nor any other"
         raise CliError(f"modelrollout/{name} has no former stable version {to}{known}")
-    if not to and not former and rollout.status.candidate is None:
+    if not to and not former and not _under_way(rollout):
         raise CliError(f"modelrollout/{name} has no former stable version to go back to")
     _ask(session, rollout, Command.UNDO, to, "undo requested")
 
@@ -108,6 +122,26 @@ def _ask(session: Session, rollout: ModelRollout, command: Command, value: str, 
 def _current(rollout: ModelRollout) -> bool:
     """Whether the operator has seen the manifest as it is: before, nothing can be said about the status."""
     return rollout.status.observed_generation == rollout.metadata.generation
+
+
+def _under_way(rollout: ModelRollout) -> bool:
+    return rollout.status.candidate is not None or bool(rollout.status.variants)
+
+
+def _check_variant(session: Session, rollout: ModelRollout, variant: str) -> None:
+    """Raises `CliError` when an experiment has no such variant, or when one must be named and none is."""
+    name, status = rollout.key.name, rollout.status
+    there = [one.name for one in status.variants if not one.failure]
+    if variant and not there:
+        raise CliError(
+            f"modelrollout/{name} has no variants", f"promote its candidate: {session.say(f'promote {name}')}"
+        )
+    if variant and variant not in (*there, CONTROL):
+        raise CliError(f"modelrollout/{name} has no variant {variant}; there are: {', '.join(there)}")
+    winner = status.experiment.winner if status.experiment is not None else ""
+    if there and not variant and not winner:
+        choice = session.say(f"promote {name} --variant {there[0]}")
+        raise CliError(f"no variant of modelrollout/{name} has won yet", f"name one: {choice}")
 
 
 def _nothing(rollout: ModelRollout) -> str:

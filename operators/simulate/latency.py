@@ -1,13 +1,14 @@
 """How long requests take, and the histogram that Envoy would keep of them."""
 
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from math import log
 from statistics import NormalDist
 from typing import Final, Protocol
 
-from operators.api import Check
+from operators.api import ModelRollout
+from operators.experiment import goal_of
 
 _STEPS: Final = (10, 11, 12, 13, 14, 16, 18, 20, 22, 25, 28, 32, 36, 40, 45, 50, 56, 63, 71, 79, 89)
 BOUNDS: Final = (
@@ -51,15 +52,23 @@ class Empirical:
         return bisect_left(self.milliseconds, milliseconds) / len(self.milliseconds)
 
 
-def bounds_for(checks: Iterable[Check]) -> tuple[float, ...]:
-    """Those of `BOUNDS` that a verdict on these checks can depend on.
+def bounds_for(rollouts: Iterable[ModelRollout]) -> tuple[float, ...]:
+    """Those of `BOUNDS` that a verdict or a goal of these rollouts can depend on.
 
-    A check asks how many requests were surely and how many possibly slower than its own bound: only the edges of the
-    bucket around it matter. With the other buckets put together, verdicts and their probabilities stay what they are.
+    A check asks how many requests were surely and how many possibly slower than its own bound, and so does a goal: only
+    the edges of the bucket around it matter. With the other buckets put together, verdicts and their probabilities stay
+    what they are.
     """
     found: set[float] = set()
-    for check in checks:
-        if check.quantile is not None:
-            found |= set([bound for bound in BOUNDS if bound <= check.bound][-1:])
-            found |= set([bound for bound in BOUNDS if bound >= check.bound][:1])
+    for asked in (one for rollout in rollouts for one in _asked(rollout)):
+        found |= set([bound for bound in BOUNDS if bound <= asked][-1:])
+        found |= set([bound for bound in BOUNDS if bound >= asked][:1])
     return tuple(sorted(found))
+
+
+def _asked(rollout: ModelRollout) -> Iterator[float]:
+    """The latencies, in milliseconds, that a rollout asks about."""
+    yield from (check.bound for check in rollout.spec.analysis.checks if check.quantile is not None)
+    goal = goal_of(rollout.spec.strategy)
+    if goal is not None and goal.within is not None:
+        yield goal.within * 1000

@@ -3,15 +3,17 @@
 What decides is used as it is: `reconcile`, the strategies, `Windows`. The controller around them is not: it is tasks
 that wait for four ports, and on a clock that jumps it would need those ports, an event loop, polls of Ray Serve and
 more than twice the time. What is left of it, when it looks, stands here once more in a few lines. One look is left out:
-the one after a look that changed nothing but verdicts and words. The tests hold this against the real controller.
+the one after a look that changed nothing but verdicts, figures and words. Feedback is known as soon as it is asked for.
+The tests hold this against the real controller.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from math import inf
 from typing import Final
 
 from operators.controller import SETTLE_SECONDS, STALE_INTERVALS, judged
-from operators.observe import Observed
+from operators.observe import Observed, VersionFeedback
 from operators.plan import Plan
 from operators.reconcile import reconcile
 from operators.simulate.world import World
@@ -28,6 +30,7 @@ class Operator:
     def __init__(self) -> None:
         """Nothing was seen yet."""
         self._windows = Windows()
+        self._feedback: Mapping[str, VersionFeedback] | None = None
         self._read_due = 0.0
         self.looks_at = 0.0
         """When time alone may change the decision; infinity when only something new can."""
@@ -37,9 +40,10 @@ class Operator:
         plan = reconcile(world.rollout, self._observe(world))
         before, after = world.rollout.status, world.carried_out(plan)
         if plan.status.evidence_since != before.evidence_since:
-            self._read_due = world.now
+            self._read_due, self._feedback = world.now, None
         if not judged(after.rollout):
             self._windows.forget(after.key)
+            self._feedback = None
         self.looks_at = world.now + SETTLE_SECONDS if _moved(before, plan.status) else self._next(after, plan)
         return after, plan
 
@@ -49,8 +53,16 @@ class Operator:
         if since is not None and judged(rollout) and self._read_due <= world.now:
             self._read_due = world.now + interval
             self._windows.read(key, since, world.counters, now)
+            self._feedback = world.feedback
         evidence = self._windows.evidence(key, since, now, STALE_INTERVALS * interval)
-        return Observed(now=now, serve=world.serve, route=world.route, traffic=evidence)
+        return Observed(
+            now=now,
+            serve=world.serve,
+            route=world.route,
+            traffic=evidence,
+            counting_since=self._windows.counting_since(key, since),
+            feedback=self._feedback,
+        )
 
     def _next(self, world: World, plan: Plan) -> float:
         due = inf if plan.requeue_after is None else world.now + plan.requeue_after
@@ -58,5 +70,6 @@ class Operator:
 
 
 def _moved(before: RolloutStatus, after: RolloutStatus) -> bool:
-    """Whether more than the words and verdicts of the status changed: then the decision may go on at once."""
-    return replace(before, checks=after.checks, message=after.message, conditions=after.conditions) != after
+    """Whether more than the words, verdicts and figures of the status changed: then the decision may go on at once."""
+    same = replace(before, checks=after.checks, message=after.message, conditions=after.conditions)
+    return replace(same, experiment=after.experiment) != after

@@ -1,8 +1,9 @@
 """A result for people and for programs."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
+from functools import partial
 from typing import IO, Final
 
 from rich.console import Console
@@ -10,10 +11,13 @@ from rich.table import Table
 from rich.text import Text
 
 from operators.api.fields import format_duration
+from operators.api.strategies import CONTROL
 from operators.simulate.result import Moment, Outcome, Result
-from operators.status import Phase, Verdict
+from operators.status import Arm, Phase, Verdict
 from router.ir import BASIS_POINTS
 
+_MOVED: Final = BASIS_POINTS // 10
+"""A share that has moved so far since the last line is worth another one, though nobody says a word."""
 _UNWRAPPED: Final = 10_000
 """The width of a line that goes to no terminal: nothing is broken, so that it can be searched."""
 _WORST_FIRST: Final = (Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.PASS)
@@ -24,6 +28,7 @@ _STYLES: Final = {
     Phase.DEGRADED.value: "red",
     Outcome.PROMOTED.value: "bold green",
     Outcome.ABORTED.value: "bold red",
+    Outcome.KEPT.value: "bold yellow",
     Outcome.HELD.value: "bold yellow",
 }
 
@@ -33,13 +38,17 @@ def as_text(result: Result, file: IO[str], given: bool) -> None:
     console = Console(file=file, highlight=False)
     if not console.is_terminal:
         console.width = _UNWRAPPED
-    beside = result.stable if given else f"{result.stable} (stands for the version that is stable now)"
-    _print(console, f"modelrollout/{result.name}: {result.candidate} beside {beside}, seed {result.seed}", "")
+    invented = not given and not result.variants
+    beside = f"{result.stable} (stands for the version that is stable now)" if invented else result.stable
+    tried = [f"{name} ({version})" for name, version in result.variants] or [result.candidate]
+    _print(console, f"modelrollout/{result.name}: {', '.join(tried)} beside {beside}, seed {result.seed}", "")
     _print(console, _timeline(result))
     outcome = Text.assemble(
         (result.outcome.value, _STYLES[result.outcome.value]), f" {_when(result)}: {result.message}"
     )
     _print(console, "", outcome, "", _versions(result))
+    if result.arms:
+        _print(console, "", _arms(result))
     share = result.errors / result.requests if result.requests else 0.0
     none = f", {result.unanswered:,} of them because no version could answer" if result.unanswered else ""
     errors = f"{result.errors:,} of {result.requests:,} requests ({share * 100:.3g} %)"
@@ -57,6 +66,8 @@ def as_json(result: Result) -> str:
         "message": result.message,
         "stable": result.stable,
         "candidate": result.candidate,
+        "variants": dict(result.variants),
+        "experiment": [_arm(arm) for arm in result.arms],
         "requests": result.requests,
         "errors": result.errors,
         "unanswered": result.unanswered,
@@ -72,7 +83,9 @@ def as_json(result: Result) -> str:
                 "weight": _percent(moment.weight),
                 "shadow": _percent(moment.shadow),
                 "weights": {version: _percent(weight) for version, weight in moment.weights},
+                "selected": moment.selected,
                 "checks": {name: verdict.value for name, verdict in moment.checks},
+                "experiment": [_arm(arm) for arm in moment.arms],
                 "notes": list(moment.notes),
             }
             for moment in result.moments
@@ -87,46 +100,102 @@ def _when(result: Result) -> str:
     return f"after {_time(result.at)}"
 
 
+def _arm(arm: Arm) -> dict[str, object]:
+    """One version of an experiment, as JSON has it."""
+    return {
+        "name": arm.name,
+        "version": arm.version,
+        "weight": _percent(arm.weight),
+        "samples": arm.counted.count,
+        "value": arm.value,
+        "low": arm.low,
+        "high": arm.high,
+        "best": arm.best,
+    }
+
+
 def _timeline(result: Result) -> Table:
-    table = _table("TIME", "PHASE", "CANDIDATE", "SHADOW", "CHECKS", "WHAT")
-    before: Moment | None = None
+    columns = _columns(result)
+    table = _table("TIME", "PHASE", *columns, "CHECKS", "WHAT")
+    before = shown = result.moments[0]
     for moment in result.moments:
         notes = [*_passing(before, moment), *moment.notes]
-        if before is None or notes or (before.phase, _worst(before)) != (moment.phase, _worst(moment)):
-            table.add_row(
-                _time(moment.at),
-                _coloured(moment.phase.value),
-                *_shares(moment),
-                _worst(moment),
-                Text("\n".join(notes)),
-            )
+        said = notes or (before.phase, _worst(before)) != (moment.phase, _worst(moment))
+        if moment is shown or said or _moved(result, shown, moment):
+            cells = [column(moment) for column in columns.values()]
+            what = Text("\n".join(notes))
+            table.add_row(_time(moment.at), _coloured(moment.phase.value), *cells, _worst(moment), what)
+            shown = moment
         before = moment
     return table
 
 
-def _shares(moment: Moment) -> tuple[str, str]:
+def _columns(result: Result) -> Mapping[str, Callable[[Moment], str]]:
+    """What each moment says about shares: what the candidate is meant to get, or what control and variants do get."""
+    if not result.variants:
+        return {"CANDIDATE": _candidate, "SHADOW": _shadow}
+    arms = [(CONTROL, result.candidate), *result.variants]
+    return {name.upper(): partial(_given, version) for name, version in arms}
+
+
+def _given(version: str, moment: Moment) -> str:
+    return f"{_percent(dict(moment.weights).get(version, 0)):g}%"
+
+
+def _candidate(moment: Moment) -> str:
     """What the candidate is meant to get, when there is one."""
     if moment.phase in (Phase.HEALTHY, Phase.DEGRADED):
-        return "-", "-"
-    bar = "█" * round(10 * moment.weight / BASIS_POINTS)
-    return f"{_percent(moment.weight):g}%".ljust(6) + bar, f"{_percent(moment.shadow):g}%"
+        return "-"
+    bar = (
+        "+ selected"
+        if moment.selected is not None and moment.weight < BASIS_POINTS
+        else "█" * round(10 * moment.weight / BASIS_POINTS)
+    )
+    return f"{_percent(moment.weight):g}%".ljust(6) + bar
 
 
-def _passing(before: Moment | None, after: Moment) -> Iterator[str]:
+def _shadow(moment: Moment) -> str:
+    return "-" if moment.phase in (Phase.HEALTHY, Phase.DEGRADED) else f"{_percent(moment.shadow):g}%"
+
+
+def _moved(result: Result, before: Moment, after: Moment) -> bool:
+    """Whether what is shown of the shares has changed much."""
+    if not result.variants:
+        return abs(before.weight - after.weight) >= _MOVED
+    known = dict(before.weights)
+    return any(abs(known.get(version, 0) - weight) >= _MOVED for version, weight in after.weights)
+
+
+def _passing(before: Moment, after: Moment) -> Iterator[str]:
     """Checks that passed just now. Those that failed are told by the decision that follows from it."""
-    known = dict(before.checks) if before is not None else {}
+    known = dict(before.checks)
     names = [name for name, one in after.checks if one is Verdict.PASS and known.get(name) is not Verdict.PASS]
     if names:
         yield f"{' and '.join(names)}: Pass"
 
 
 def _versions(result: Result) -> Table:
-    roles = {result.candidate: "candidate", result.stable: "stable"}
+    variants = {version: name for name, version in result.variants}
+    roles = {result.candidate: "candidate", result.stable: "stable", **variants}
     table = _table("VERSION", "AT FIRST", "REQUESTS", "ERRORS", "COPIES", "ERRORS")
     for version in result.totals:
         numbers = (version.requests, version.errors, version.copies, version.failed_copies)
         table.add_row(version.version, roles.get(version.version, "-"), *(f"{number:,}" for number in numbers))
     return table
+
+
+def _arms(result: Result) -> Table:
+    """What the experiment has found in the end."""
+    table = _table("EXPERIMENT", "VERSION", "WEIGHT", "SAMPLES", "MEAN", "FROM", "TO", "BEST")
+    for arm in result.arms:
+        weight, samples = f"{_percent(arm.weight):g}%", f"{arm.counted.count:,}"
+        numbers = (_number(number) for number in (arm.value, arm.low, arm.high, arm.best))
+        table.add_row(arm.name, arm.version, weight, samples, *numbers)
+    return table
+
+
+def _number(number: float | None) -> str:
+    return "-" if number is None else f"{number:.4g}"
 
 
 def _table(*columns: str) -> Table:

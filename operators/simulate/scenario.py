@@ -4,34 +4,40 @@ All times count from the moment at which the manifest is applied.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
-from typing import Annotated, Final, Literal, Self, cast
+from typing import Annotated, Final, Self, cast
 
-from pydantic import BeforeValidator, Field, PlainValidator, ValidationError, ValidationInfo, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PlainValidator,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
 
 from operators.api import InvalidManifest, ModelRollout, Problem
+from operators.api.block import DNS_LABEL, Block
 from operators.api.fields import Duration, format_duration
-from operators.api.types import Block
-from operators.simulate.latency import Latency, LogNormal
-from operators.simulate.recorded import Recording, load
+from operators.simulate.behaviour import Share, Version
+from operators.simulate.files import Files
 
-Saying = Literal[
-    "promote",
-    "promote --full",
-    "promote --force",
-    "promote --full --force",
+_COMMANDS: Final = {
     "abort",
     "retry",
     "undo",
     "pause",
     "resume",
-]
-"""What a person types, without `tidegate` and the rollout's name."""
-Share = Annotated[float, Field(ge=0, le=1)]
-_HEALTHY: Final = LogNormal(p50=5.0, p99=20.0)
+    "promote",
+    "promote --full",
+    "promote --force",
+    "promote --full --force",
+}
+_PROMOTE_VARIANT: Final = re.compile(rf"promote --variant {DNS_LABEL[1:-1]}( --force)?")
+ROLES: Final = ("stable", "candidate")
 
 
 class InvalidScenario(Exception):
@@ -43,21 +49,23 @@ class InvalidScenario(Exception):
         self.problems = tuple(problems)
 
 
-@dataclass(frozen=True, slots=True)
-class Files:
-    """What a scenario may name: logs and manifests, both from `folder` on.
-
-    `manifest` reads one manifest. It raises `ValueError` or `InvalidManifest`.
-    """
-
-    folder: Path
-    manifest: Callable[[Path], ModelRollout]
-
-
 def _rates(value: object) -> object:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return ({"rps": value},)
     return tuple(value) if isinstance(value, list) else value
+
+
+def _saying(value: str) -> str:
+    if value not in _COMMANDS and _PROMOTE_VARIANT.fullmatch(value) is None:
+        raise ValueError(
+            f"is {json.dumps(value)}: must be promote (with --full or --variant NAME, with --force), abort, retry, "
+            "undo, pause or resume"
+        )
+    return value
+
+
+Saying = Annotated[str, AfterValidator(_saying)]
+"""What a person types, without `tidegate` and the rollout's name."""
 
 
 def _manifest(value: object, info: ValidationInfo) -> ModelRollout:
@@ -77,95 +85,11 @@ class Rate(Block):
     rps: float = Field(ge=0)
 
 
-class Percentiles(Block):
-    """A log-normal latency."""
+class Feedback(Block):
+    """What people say: about a `share` of the answers below 500, each `after` so long."""
 
-    p50: Duration = Field(gt=0)
-    p99: Duration
-
-    @model_validator(mode="after")
-    def _in_order(self) -> Self:
-        if self.p99 <= self.p50:
-            raise ValueError("p99 must be more than p50")
-        return self
-
-    def __str__(self) -> str:
-        """For the timeline."""
-        return f"p50 {format_duration(self.p50)}, p99 {format_duration(self.p99)}"
-
-    @property
-    def latency(self) -> LogNormal:
-        """In milliseconds."""
-        return LogNormal(self.p50 * 1000, self.p99 * 1000)
-
-
-class Log(Block):
-    """The requests of a version (or of all) in a file."""
-
-    file: str
-    version: str | None = None
-
-
-def _recording(value: object, info: ValidationInfo) -> Recording:
-    files = cast("Files", info.context)
-    try:
-        log = Log.model_validate(value)
-    except ValidationError as error:
-        raise ValueError("must be {file: requests.csv}, or with a version {file: requests.csv, version: v1}") from error
-    return load(files.folder / log.file, log.version)
-
-
-class Change(Block):
-    """From a time on a version answers differently. What is not named stays."""
-
-    at: Duration
-    error_rate: Share | None = None
-    latency: Percentiles | None = None
-
-    @model_validator(mode="after")
-    def _says_something(self) -> Self:
-        if self.error_rate is None and self.latency is None:
-            raise ValueError("names neither errorRate nor latency: nothing would change")
-        return self
-
-    def __str__(self) -> str:
-        """For the timeline."""
-        rate, latency = self.error_rate, self.latency
-        errors = [] if rate is None else [f"{rate * 100:g} % of the requests fail"]
-        times = [] if latency is None else [f"latency {latency}"]
-        return ", ".join(errors + times)
-
-
-class Version(Block):
-    """How a version starts and answers."""
-
-    ready_after: Duration = 5.0
-    cannot_load: str | None = None
-    error_rate: Share | None = None
-    latency: Percentiles | None = None
-    recorded: Annotated[Recording, PlainValidator(_recording)] | None = None
-    changes: tuple[Change, ...] = ()
-
-    @model_validator(mode="after")
-    def _from_one_source(self) -> Self:
-        if self.recorded is not None and (self.error_rate is not None or self.latency is not None):
-            raise ValueError("is either recorded or described by errorRate and latency, not both")
-        return self
-
-    def answers(self, at: float) -> tuple[float, Latency]:
-        """The share of requests that fail and the latency of all, at a time."""
-        rate, latency = self.error_rate or 0.0, self.latency.latency if self.latency is not None else _HEALTHY
-        behaviour: tuple[float, Latency] = (rate, latency)
-        if self.recorded is not None:
-            behaviour = self.recorded.error_rate, self.recorded.latency
-        for change in sorted(self.changes, key=lambda change: change.at):
-            if change.at <= at:
-                rate, current = behaviour
-                behaviour = (
-                    rate if change.error_rate is None else change.error_rate,
-                    current if change.latency is None else change.latency.latency,
-                )
-        return behaviour
+    share: Share = 0.1
+    after: Duration = 60.0
 
 
 class Happening(Block):
@@ -175,7 +99,8 @@ class Happening(Block):
     command: Saying | None = None
     ray_unreachable: Duration | None = Field(default=None, gt=0)
     router_unacknowledged: Duration | None = Field(default=None, gt=0)
-    replicas_lost: Literal["stable", "candidate"] | None = None
+    replicas_lost: str | None = None
+    """Of `stable`, of `candidate`, or of the variant of this name."""
     apply: Annotated[ModelRollout, PlainValidator(_manifest)] | None = None
     behaves: Version | None = None
     """How the applied version does, if it is a new one; healthy without it."""
@@ -199,7 +124,7 @@ class Happening(Block):
         if self.router_unacknowledged is not None:
             return f"the routers acknowledge nothing for {format_duration(self.router_unacknowledged)}"
         if self.replicas_lost is not None:
-            return f"all replicas of the {self.replicas_lost} version are lost"
+            return f"all replicas of {called(self.replicas_lost)} are lost"
         return "another manifest is applied"
 
 
@@ -209,14 +134,18 @@ class Scenario(Block):
     duration: Duration = Field(default=86_400.0, gt=0)
     requests_per_second: Annotated[tuple[Rate, ...], BeforeValidator(_rates)] = (Rate(rps=50.0),)
     acknowledge_after: Duration = Field(default=0.1, gt=0)
+    matching: Share = 0.01
+    """The share of the requests that fits what the manifest selects for a candidate."""
+    feedback: Feedback = Feedback()
     stable: Version = Version()
     candidate: Version = Version()
+    variants: Mapping[str, Version] = {}
     events: tuple[Happening, ...] = ()
 
     @property
     def versions(self) -> Iterator[Version]:
         """Every behaviour that is described."""
-        yield from (self.stable, self.candidate)
+        yield from (self.stable, self.candidate, *self.variants.values())
         yield from (event.behaves for event in self.events if event.behaves is not None)
 
     @cached_property
@@ -230,11 +159,15 @@ class Scenario(Block):
     @property
     def story(self) -> Sequence[tuple[float, str, Happening | None]]:
         """What begins when, in words, in order; with the event, if it is one."""
-        changes = ((one.at, f"stable version: {one}", None) for one in self.stable.changes)
-        others = ((one.at, f"candidate version: {one}", None) for one in self.candidate.changes)
+        described = {"stable": self.stable, "candidate": self.candidate, **self.variants}
+        changes = (
+            (one.at, f"{called(name).removeprefix('the ')}: {one}", None)
+            for name, version in described.items()
+            for one in version.changes
+        )
         rates = ((one.at, f"{one.rps:g} requests per second", None) for one in self.requests_per_second if one.at > 0)
         events = ((event.at, str(event), event) for event in self.events)
-        return sorted((*changes, *others, *rates, *events), key=lambda one: one[0])
+        return sorted((*changes, *rates, *events), key=lambda one: one[0])
 
     def rate(self, at: float) -> float:
         """Requests per second at a time; none before the first rate."""
@@ -257,6 +190,11 @@ class Scenario(Block):
         return at
 
 
+def called(name: str) -> str:
+    """A version as sentences name it, given its role or its variant's name."""
+    return f"the {name} version" if name in ROLES else f"variant {name}"
+
+
 def parse_scenario(content: Mapping[str, object], files: Files) -> Scenario:
     """Read a scenario as YAML or JSON gave it. Raises `InvalidScenario`."""
     try:
@@ -277,8 +215,6 @@ def _problems(error: ValidationError) -> Iterator[Problem]:
                 reason = "is required"
             case "value_error":
                 reason = str(one["ctx"]["error"])
-            case "literal_error":
-                reason = f"must be {one['ctx']['expected']}, it is {json.dumps(one['input'], default=str)}"
             case _:
                 reason = f"is {json.dumps(one['input'], default=str)}: {one['msg'][:1].lower()}{one['msg'][1:]}"
         yield Problem(field or "the scenario", reason)

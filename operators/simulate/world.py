@@ -3,26 +3,30 @@
 A world changes in three ways, each of which gives another world: time passes (`passed`), something happens that the
 scenario describes (`after`), and the operator's decision is carried out (`carried_out`). Times are seconds since the
 manifest was applied. What is left out: a change is seen at once (the real controller looks at Ray Serve every 0.3 s),
-copies are never shed, and requests are counted when they come, not when they are answered.
+copies are never shed, and requests are counted when they come, not when they are answered. Feedback about the answers
+of a while all comes at once, so long after the last of them.
 """
 
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 from math import inf
 from random import Random
 from typing import Final
 
 from operators.api import ModelRollout, revision_of
-from operators.observe import RouteObservation
-from operators.plan import Command, Plan
+from operators.api.strategies import CANDIDATE
+from operators.experiment import FEEDBACK, goal_of
+from operators.observe import RouteObservation, VersionFeedback
+from operators.plan import Command, Plan, Promotion
+from operators.simulate.answers import NOTHING, Said, answered, refused, said_about, together
+from operators.simulate.behaviour import Version
 from operators.simulate.draws import binomial, poisson
-from operators.simulate.scenario import Happening, Scenario, Version
+from operators.simulate.scenario import Happening, Scenario
+from operators.status import Revision
 from router.ir import BASIS_POINTS, BackendKey, Route, RouteKey, TrafficCounters
 from serving.spec import ReplicaAddress, ServeTarget, TargetPhase, TargetState
 
-NOTHING: Final = TrafficCounters()
 _PORT: Final = 9000
 
 
@@ -30,24 +34,27 @@ _PORT: Final = 9000
 class World:
     """Everything outside the operator, at `now`.
 
-    `versions` says how versions behave, by id. `bounds` are those of all latency histograms. `wanted` is what Ray Serve
-    was asked to run last, `ready_at` when the replicas of what it runs answer. `published` is the route that was given
-    to the routers last, `in_force` the one that they run. `counters` are the routers', `unanswered` the requests that
-    no version got.
+    `versions` says how versions behave, by id, and `variants` what those of them that are variants are called. `bounds`
+    are those of all latency histograms. `wanted` is what Ray Serve was asked to run last, `ready_at` when each replica
+    of what it runs answers. `published` is the route that was given to the routers last, `in_force` the one that they
+    run. `counters` are the routers', `unanswered` the requests that no version got, `said` is what people say about the
+    answers since the experiment began.
     """
 
     scenario: Scenario
     versions: Mapping[str, Version]
     bounds: tuple[float, ...]
     rollout: ModelRollout
+    variants: Mapping[str, str] = field(default_factory=dict)
     now: float = 0.0
     wanted: tuple[ServeTarget, ...] = ()
-    ready_at: Mapping[str, float] = field(default_factory=dict)
+    ready_at: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     published: Route | None = None
     published_at: float = -inf
     in_force: Route | None = None
     counters: Mapping[BackendKey, TrafficCounters] = field(default_factory=dict)
     unanswered: int = 0
+    said: Said = field(default_factory=Said)
 
     @property
     def key(self) -> RouteKey:
@@ -61,7 +68,7 @@ class World:
         """What Ray Serve says, by version; None while it cannot be reached."""
         if not self.scenario.ray_reachable(self.now):
             return None
-        return {target.key.version: self._state(target) for target in self.wanted if self._runs(target.key.version)}
+        return {version: self._state(version) for version in self.ready_at}
 
     @property
     def route(self) -> RouteObservation:
@@ -69,11 +76,19 @@ class World:
         return RouteObservation(self.published, acknowledged=self.in_force == self.published)
 
     @property
+    def feedback(self) -> Mapping[str, VersionFeedback] | None:
+        """What is known of what people said, by version; None while nobody asks."""
+        goal = goal_of(self.rollout.spec.strategy)
+        asked = self.rollout.status.experiment is not None and goal is not None and goal.metric in FEEDBACK
+        return self.said.known if asked else None
+
+    @property
     def next_change(self) -> float:
         """When something changes by itself; infinity when nothing will."""
         moments = self.scenario.moments
         after = bisect_right(moments, self.now)
-        coming = [at for at in (*moments[after : after + 1], *self.ready_at.values()) if at > self.now]
+        ready = (at for version in self.ready_at.values() for at in version)
+        coming = [at for at in (*moments[after : after + 1], *ready) if at > self.now]
         if self.in_force != self.published:
             coming.append(self.scenario.acknowledged_at(self.published_at))
         return min(coming, default=inf)
@@ -83,20 +98,24 @@ class World:
     def passed(self, until: float, dice: Random) -> "World":
         """The world at a time not after `next_change`: requests came, and what became ready is."""
         requests = poisson(dice, self.scenario.rate(self.now) * (until - self.now))
-        counters, answered = dict(self.counters), 0
+        counters, unanswered, coming = dict(self.counters), self.unanswered + requests, []
         for backend, number in self._divided(requests, dice):
             gained = self._answered(backend.version, number, dice)
-            counters[backend] = _sum(counters.get(backend, NOTHING), gained)
-            answered += 0 if backend.mirrored else number
-        unanswered = self.unanswered + requests - answered
+            counters[backend] = together(counters.get(backend, NOTHING), gained)
+            if not backend.mirrored:
+                unanswered -= number
+                if self.feedback is not None:
+                    said = self._said(backend.version, gained, dice)
+                    coming.append((until + self.scenario.feedback.after, backend.version, said))
         later = replace(self, now=until, counters=counters, unanswered=unanswered)
+        later = replace(later, said=self.said.and_then(coming, until))
         acknowledged = until >= self.scenario.acknowledged_at(self.published_at)
         return replace(later, in_force=self.published if acknowledged else self.in_force)._deployed()
 
     def after(self, event: Happening) -> "World":
         """The world after something happened to it. What lasts a while is looked up in the scenario."""
         if event.command is not None:
-            return self._told(*event.command.split())
+            return self._told(event.command)
         if event.replicas_lost is not None:
             return self._without_replicas(event.replicas_lost)
         if event.apply is not None:
@@ -106,7 +125,11 @@ class World:
     def applied(self, manifest: ModelRollout, behaves: Version | None = None) -> "World":
         """The world after somebody applied a manifest; its version is healthy if it is new and nothing is said."""
         before, version = self.rollout, revision_of(manifest).id
-        known = self.versions.get(version, Version())
+        names = {revision_of(manifest, variant.name).id: variant.name for variant in manifest.spec.variants}
+        versions = dict(self.versions)
+        versions[version] = behaves or versions.get(version, Version())
+        for variant, name in names.items():
+            versions.setdefault(variant, self.scenario.variants.get(name, Version()))
         metadata = manifest.metadata.model_copy(
             update={
                 "generation": before.metadata.generation + 1,
@@ -117,49 +140,61 @@ class World:
             }
         )
         rollout = manifest.with_status(before.status).model_copy(update={"metadata": metadata})
-        return replace(self, rollout=rollout, versions={**self.versions, version: behaves or known})
+        return replace(self, rollout=rollout, versions=versions, variants={**self.variants, **names})
 
     def carried_out(self, plan: Plan) -> "World":
         """The world after a decision was stored and carried out, as far as Ray Serve can be reached."""
         rollout = self.rollout.with_status(plan.status).without_commands(plan.consumed)
         after = replace(self, rollout=rollout, wanted=plan.targets)
+        before, begun = self.rollout.status.experiment, plan.status.experiment
+        if begun is None or before is None or begun.started_at != before.started_at:
+            after = replace(after, said=Said())
         if plan.route != self.published:
             after = replace(after, published=plan.route, published_at=self.now)
         return after._deployed()
 
     # How it works.
 
-    def _runs(self, version: str) -> bool:
-        return version in self.ready_at
-
-    def _state(self, target: ServeTarget) -> TargetState:
-        version = target.key.version
-        if self.now < self.ready_at[version]:
+    def _state(self, version: str) -> TargetState:
+        ready = sum(at <= self.now for at in self.ready_at[version])
+        if not ready:
             return TargetState(TargetPhase.STARTING)
         broken = self.versions[version].cannot_load
         if broken is not None:
             return TargetState(TargetPhase.FAILED, message=broken)
-        names = [f"{version}-{number}" for number in range(target.replicas)]
+        names = [f"{version}-{number}" for number in range(ready)]
         return TargetState(TargetPhase.RUNNING, tuple(ReplicaAddress(name, _PORT, name) for name in names))
 
     def _deployed(self) -> "World":
-        """Ray Serve runs what was wanted last, if it can be reached: new versions start, others are gone."""
-        names = [target.key.version for target in self.wanted]
-        if set(names) == self.ready_at.keys() or not self.scenario.ray_reachable(self.now):
+        """Ray Serve runs what was wanted last, if it can be reached: replicas start or are gone."""
+        sizes = {target.key.version: target.replicas for target in self.wanted}
+        running = {version: len(ready) for version, ready in self.ready_at.items()}
+        if sizes == running or not self.scenario.ray_reachable(self.now):
             return self
-        ready_at = {name: self.ready_at.get(name, self.now + self.versions[name].ready_after) for name in names}
+        ready_at = {}
+        for version, size in sizes.items():
+            kept = self.ready_at.get(version, ())[:size]
+            new = self.now + self.versions[version].ready_after
+            ready_at[version] = (*kept, *(new for _ in range(size - len(kept))))
         return replace(self, ready_at=ready_at)
 
-    def _without_replicas(self, role: str) -> "World":
-        status = self.rollout.status
-        candidate = status.candidate.revision if status.candidate is not None else None
-        revision = status.stable if role == "stable" else candidate
-        if revision is None or not self._runs(revision.id):
+    def _without_replicas(self, of: str) -> "World":
+        revision = self._revision(of)
+        if revision is None or revision.id not in self.ready_at:
             return self
         back = self.now + self.versions[revision.id].ready_after
-        return replace(self, ready_at={**self.ready_at, revision.id: back})
+        return replace(self, ready_at={**self.ready_at, revision.id: (back,) * len(self.ready_at[revision.id])})
 
-    def _told(self, command: str, *options: str) -> "World":
+    def _revision(self, of: str) -> Revision | None:
+        """The version in a role, or the variant of a name."""
+        status = self.rollout.status
+        if of == CANDIDATE:
+            return status.candidate.revision if status.candidate is not None else None
+        named = {variant.name: variant.revision for variant in status.variants}
+        return status.stable if of == "stable" else named.get(of)
+
+    def _told(self, line: str) -> "World":
+        command, *options = line.split()
         rollout = self.rollout
         if command in ("pause", "resume"):
             spec = rollout.spec.model_copy(update={"paused": command == "pause"})
@@ -167,7 +202,8 @@ class World:
             return replace(self, rollout=rollout.model_copy(update={"spec": spec, "metadata": metadata}))
         value = ""
         if command == "promote":
-            value = ("full" if "--full" in options else "step") + (",force" if "--force" in options else "")
+            variant = options[options.index("--variant") + 1] if "--variant" in options else None
+            value = str(Promotion("--full" in options, variant, "--force" in options))
         annotations = {**rollout.metadata.annotations, Command(command).annotation: value}
         metadata = rollout.metadata.model_copy(update={"annotations": annotations})
         return replace(self, rollout=rollout.model_copy(update={"metadata": metadata}))
@@ -177,43 +213,30 @@ class World:
         route = self.in_force
         if route is None or not any(backend.weight for backend in route.backends):
             return
+        live = dict.fromkeys((backend.version for backend in route.backends), 0)
         left, share = requests, BASIS_POINTS
+        if route.selection is not None:
+            live[route.selection.version] = binomial(dice, requests, self.scenario.matching)
+            left -= live[route.selection.version]
+        copied = left
         for backend in route.backends:
             if backend.weight:
                 number = binomial(dice, left, backend.weight / share)
                 left, share = left - number, share - backend.weight
-                yield BackendKey(route.key, backend.version, mirrored=False), number
+                live[backend.version] += number
+        yield from (
+            (BackendKey(route.key, version, mirrored=False), number) for version, number in live.items() if number
+        )
         if route.mirror is not None:
-            copies = binomial(dice, requests, route.mirror.share / BASIS_POINTS)
+            copies = binomial(dice, copied, route.mirror.share / BASIS_POINTS)
             yield BackendKey(route.key, route.mirror.version, mirrored=True), copies
 
     def _answered(self, version: str, requests: int, dice: Random) -> TrafficCounters:
-        """What Envoy counts for so many requests to a version.
-
-        One that takes longer than the route's timeout is answered 504 and counts as slower than anything. One that no
-        replica was there for is answered 503 and has no latency.
-        """
-        nothing = (0,) * (len(self.bounds) + 1)
-        if self.now < self.ready_at.get(version, inf):
-            return TrafficCounters(requests, requests, self.bounds, nothing)
-        error_rate, latency = self.versions[version].answers(self.now)
+        if self.now < min(self.ready_at.get(version, ()), default=inf):
+            return refused(requests, self.bounds)
         timeout = self.rollout.spec.traffic.timeout * 1000
-        in_time = latency.within(timeout)
-        late = binomial(dice, requests, 1 - in_time)
-        errors = late + binomial(dice, requests - late, error_rate)
-        counts, left = [], requests - late
-        edges = [0.0, *(min(latency.within(bound), in_time) for bound in self.bounds)]
-        for below, upto in pairwise(edges):
-            counts.append(binomial(dice, left, (upto - below) / (in_time - below) if in_time > below else 0.0))
-            left -= counts[-1]
-        return TrafficCounters(requests, errors, self.bounds, (*counts, left + late))
+        return answered(dice, requests, self.versions[version].at(self.now), self.bounds, timeout)
 
-
-def _sum(one: TrafficCounters, other: TrafficCounters) -> TrafficCounters:
-    counts = one.bucket_counts or (0,) * len(other.bucket_counts)
-    return TrafficCounters(
-        requests=one.requests + other.requests,
-        errors=one.errors + other.errors,
-        bucket_bounds=other.bucket_bounds,
-        bucket_counts=tuple(a + b for a, b in zip(counts, other.bucket_counts, strict=True)),
-    )
+    def _said(self, version: str, counted: TrafficCounters, dice: Random) -> VersionFeedback:
+        behaviour, share = self.versions[version].at(self.now), self.scenario.feedback.share
+        return said_about(dice, counted.requests - counted.errors, behaviour, share)

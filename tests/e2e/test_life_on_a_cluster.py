@@ -11,7 +11,7 @@ from typing import Any
 
 from sklearn.datasets import load_iris
 
-from benchmarks.client import Load, cycle_rows, steady
+from benchmarks.client import Load, burst, cycle_rows, infer_body, post, steady
 from tests.e2e.cluster import CHART, RELEASE, Cluster, answers
 
 ROWS = load_iris(return_X_y=True)[0]
@@ -29,6 +29,20 @@ for entry in pathlib.Path("/proc").iterdir():
             print(entry.name)
             break
 """
+
+ASK_RAY = """
+import pathlib, urllib.error, urllib.request
+right = pathlib.Path("/etc/tidegate/ray/token").read_text().strip()
+for token in (None, "wrong", right):
+    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+    url = "http://tidegate-ray-head:8265/api/serve/applications/"
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=30) as answer:
+            print(answer.status, "iris" in answer.read().decode())
+    except urllib.error.HTTPError as error:
+        print(error.code)
+"""
+"""Ask Ray's REST API without a token, with a wrong one, and with the operator's."""
 
 
 def healthy(status: dict[str, Any]) -> bool:
@@ -240,6 +254,69 @@ def test_the_parts_may_do_what_they_need_and_nothing_else(cluster: Cluster) -> N
     assert not may("router", "patch", "modelroutes")
     assert not may("router", "get", "modelrollouts")
     assert not may("ray", "get", "modelroutes")
+
+
+def test_ray_answers_nobody_without_the_token_that_the_operator_has(cluster: Cluster) -> None:
+    cluster.until("iris", healthy)
+    operator = cluster.pods("operator")[0]["metadata"]["name"]
+    assert cluster.kubectl("exec", operator, "--", "python", "-c", ASK_RAY).split() == ["401", "403", "200", "True"]
+    worker = cluster.pods("ray-worker")[0]["metadata"]["name"]
+    ask = ["ray", "health-check", "--address", f"{RELEASE}-ray-head:6379"]
+    cluster.kubectl("exec", worker, "--", *ask)
+    refused = cluster.kubectl("exec", worker, "--", "env", "RAY_AUTH_MODE=disabled", *ask, check=False)
+    assert "InvalidAuthToken" in refused
+
+
+async def test_blue_green_previews_switches_at_once_and_goes_back_at_once(cluster: Cluster) -> None:
+    strategy = {"blueGreen": {"previewMatch": [{"header": "x-preview", "exact": "1"}], "autoPromote": False}}
+    stable = await first_version(cluster, "switches", strategy=strategy)
+    async with load_on(cluster, "switches") as load:
+        await aside(cluster.apply, cluster.rollout("switches", "iris-2", strategy=strategy))
+        status = await aside(cluster.until, "switches", lambda status: status.get("phase") == "Paused")
+        candidate = status["candidate"]["id"]
+        previewed = [post("/v2/models/switches/infer", infer_body(ROWS[:1]), {"x-preview": "1"})]
+        _, answered = await burst(cluster.ingress_port, previewed, connections=1)
+        assert [answer.version for answer in answered] == [candidate]
+        assert set(load.tally.versions) == {stable}
+        await aside(cluster.kubectl, "annotate", "mr/switches", "tidegate.dev/promote=step")
+        await aside(cluster.until, "switches", healthy_with_another_than(stable))
+        await only(load, candidate)
+        await aside(cluster.kubectl, "annotate", "mr/switches", "tidegate.dev/undo=")
+        await aside(cluster.until, "switches", healthy_with_another_than(candidate))
+        await only(load, stable)
+    cluster.kubectl("delete", "mr", "switches", "--timeout=120s")
+
+
+async def test_a_bandit_among_variants_counts_their_answers_and_ends_by_a_persons_word(cluster: Cluster) -> None:
+    stable = await first_version(cluster, "learns")
+    spec: dict[str, object] = {
+        "strategy": {"bandit": {"reward": "success-rate", "interval": "3s"}},
+        "analysis": {"interval": "1s"},
+        "variants": [{"name": "b", "model": {"uri": "file:///models/iris-2.joblib", "runtime": "sklearn"}}],
+    }
+    async with load_on(cluster, "learns") as load:
+        await aside(cluster.apply, cluster.rollout("learns", "iris-1", **spec))
+        status = await aside(cluster.until, "learns", decided)
+        assert [arm["name"] for arm in status["experiment"]["arms"]] == ["control", "b"]
+        assert status["stable"]["id"] == stable
+        assert len(load.tally.versions) == 2
+        await aside(cluster.kubectl, "annotate", "mr/learns", "tidegate.dev/promote=variant=b")
+        status = await aside(cluster.until, "learns", healthy_with_another_than(stable))
+        await only(load, status["stable"]["id"])
+    cluster.kubectl("delete", "mr", "learns", "--timeout=120s")
+
+
+def decided(status: dict[str, Any]) -> bool:
+    """Whether a bandit has chosen shares by what it has counted."""
+    arms = status.get("experiment", {}).get("arms", [])
+    return bool(arms) and all(arm["counted"]["count"] > 50 and "best" in arm for arm in arms)
+
+
+async def only(load: Load, version: str) -> None:
+    """Every answer of the next second is this version's."""
+    load.tally.versions.clear()
+    await asyncio.sleep(1)
+    assert set(load.tally.versions) == {version}
 
 
 async def test_a_deleted_namespace_takes_its_rollouts_along_and_disturbs_nobody(cluster: Cluster) -> None:

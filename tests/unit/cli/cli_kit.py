@@ -12,25 +12,15 @@ from operators.cli.app import app
 from operators.cli.local import LocalBackend
 from operators.local.database import Database
 from operators.local.home import Home
-from operators.status import Candidate, CheckResult, Phase, RolloutStatus, Verdict
+from operators.status import RolloutStatus
+from tests import cli_rollouts
 
 IRIS = RolloutKey("default", "iris")
-STEPS = [{"setShadow": 100}, {"setShadow": 0}, {"setWeight": 5}, {"pause": {}}, {"setWeight": 50}]
 IDLE = "nothing is running here: this takes effect at the next `tidegate up`\n"
 
 
 def manifest(name: str, uri: str, **spec: Any) -> str:
-    content = {
-        "apiVersion": "tidegate.dev/v1alpha1",
-        "kind": "ModelRollout",
-        "metadata": {"name": name},
-        "spec": {
-            "model": {"uri": uri, "runtime": "sklearn"},
-            "strategy": {"canary": {"steps": STEPS}},
-            **spec,
-        },
-    }
-    return yaml.safe_dump(content)
+    return yaml.safe_dump(cli_rollouts.document(name, uri, **spec))
 
 
 def tidegate(*arguments: object, text: str | None = None) -> Result:
@@ -60,17 +50,8 @@ def live(home: Home, folder: Path, **changes: Any) -> str:
     """Apply the first version of iris as if it was live since; its id."""
     works("apply", "-f", folder / "iris.yaml")
     rollout = stored(home)
-    version = replace(revision_of(rollout), promoted_at=1_800_000_000.0)
-    status = RolloutStatus(
-        observed_generation=rollout.metadata.generation,
-        phase=Phase.HEALTHY,
-        message=f"{version.id} serves all requests",
-        stable=version,
-        stable_ready=1,
-        revisions=(version,),
-    )
-    remember(home, replace(status, **changes))
-    return version.id
+    remember(home, replace(cli_rollouts.live(rollout), **changes))
+    return revision_of(rollout).id
 
 
 def remember(home: Home, status: RolloutStatus) -> None:
@@ -82,17 +63,5 @@ def rolling(home: Home, folder: Path) -> tuple[str, str]:
     stable = live(home, folder)
     works("apply", "-f", folder / "next.yaml")
     rollout = stored(home)
-    candidate = revision_of(rollout)
-    check = CheckResult("errors", Verdict.PASS, 0.001, 0.01, 0.0, 0.004, 1200, "0.1 % of 1,200 requests")
-    changes = {
-        "observed_generation": rollout.metadata.generation,
-        "phase": Phase.PROGRESSING,
-        "message": f"{candidate.id}: step 4 of 5: pause, waits for a person",
-        "candidate": Candidate(candidate, 1_800_000_100.0, 1),
-        "step": 3,
-        "step_started_at": 1_800_000_200.0,
-        "weight": 500,
-        "checks": (check,),
-    }
-    remember(home, replace(rollout.status, **changes))
-    return stable, candidate.id
+    remember(home, cli_rollouts.rolling(rollout))
+    return stable, revision_of(rollout).id

@@ -13,20 +13,12 @@ from operators.local.database import Database
 from operators.local.home import Home
 from operators.plan import Command
 from operators.status import Phase
+from tests.cli_rollouts import COMMANDS
 
 # commands
 
 
-@pytest.mark.parametrize(
-    ("arguments", "command", "value"),
-    [
-        (["promote", "iris"], Command.PROMOTE, "step"),
-        (["promote", "iris", "--full"], Command.PROMOTE, "full"),
-        (["promote", "iris", "--full", "--force"], Command.PROMOTE, "full,force"),
-        (["abort", "iris"], Command.ABORT, ""),
-        (["undo", "iris"], Command.UNDO, ""),
-    ],
-)
+@pytest.mark.parametrize(("arguments", "command", "value"), COMMANDS)
 def test_a_command_is_left_on_the_rollout(
     home: Home, folder: Path, arguments: list[str], command: Command, value: str
 ) -> None:

@@ -5,11 +5,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 from cli_kit import IDLE, fails, live, manifest, remember, rolling, stored, tidegate, works
 
 from operators.api import revision_of
+from operators.api.strategyrules import STRATEGIES
 from operators.local.database import Database
 from operators.local.home import Home
+
+EXAMPLES = Path(__file__).parents[3] / "deployments" / "examples"
 
 # apply
 
@@ -181,3 +185,19 @@ def test_lint_lists_all_problems_of_all_files(home: Home, folder: Path) -> None:
     assert result.exit_code == 1
     assert [line.split(": ")[1] for line in result.stdout.splitlines()] == ["spec.model.uri", "spec.steps", "spec.wait"]
     assert works("lint", folder / "iris.yaml") == f"{folder}/iris.yaml:1: modelrollout/iris is valid\n"
+
+
+@pytest.mark.parametrize("example", sorted((EXAMPLES / "strategies").glob("*.yaml")), ids=lambda path: path.stem)
+def test_the_example_of_every_strategy_is_valid(home: Home, tmp_path: Path, example: Path) -> None:
+    (tmp_path / "models").mkdir()
+    for number in (1, 2, 4):
+        (tmp_path / "models" / f"iris-{number}.joblib").write_text(str(number))
+    copy = tmp_path / "strategies" / example.name
+    copy.parent.mkdir()
+    copy.write_text(example.read_text())
+    assert works("lint", copy) == f"{copy}:2: modelrollout/iris is valid\n"
+
+
+def test_there_is_an_example_of_every_strategy() -> None:
+    manifests = [yaml.safe_load(path.read_text()) for path in (EXAMPLES / "strategies").glob("*.yaml")]
+    assert {name for one in manifests for name in one["spec"]["strategy"]} == set(STRATEGIES)

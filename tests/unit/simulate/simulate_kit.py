@@ -6,8 +6,9 @@ from typing import Any
 import yaml
 
 from operators.api import API_VERSION, KIND, ModelRollout, parse_manifest
-from operators.simulate import Moment, Result, Scenario, parse_scenario, simulate
-from operators.simulate.scenario import Files
+from operators.simulate import Moment, Result, Scenario, VersionTotals, parse_scenario, simulate
+from operators.simulate.files import Files
+from operators.status import Arm
 
 ROOT = Path(__file__).parents[3]
 ERRORS = {"name": "errors", "metric": "error-rate", "max": 0.05}
@@ -40,6 +41,29 @@ def play(manifest: ModelRollout, text: str = "{}", seed: int = 0, **manifests: M
         update={"spec": rollout("1").spec.model_copy(update={"serving": manifest.spec.serving})}
     )
     return simulate(manifest, scenario(text, **manifests), before, seed)
+
+
+def alone(manifest: ModelRollout, text: str = "{}", seed: int = 0) -> Result:
+    """Simulate an experiment with variants: its control is stable."""
+    return simulate(manifest, scenario(text), seed=seed)
+
+
+def variants(**numbers: int) -> list[dict[str, Any]]:
+    """Variants by name, with the number of each one's model."""
+    return [
+        {"name": name, "model": {"uri": f"file:///models/{number}", "runtime": "sklearn"}}
+        for name, number in numbers.items()
+    ]
+
+
+def totals(result: Result, version: str) -> VersionTotals:
+    """What a version answered."""
+    return next(one for one in result.totals if one.version == version)
+
+
+def arm(result: Result, name: str) -> Arm:
+    """What the experiment found about one of its versions."""
+    return next(one for one in result.arms if one.name == name)
 
 
 def told(result: Result, words: str) -> Moment:

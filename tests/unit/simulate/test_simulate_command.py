@@ -23,10 +23,12 @@ FAILING = "{requestsPerSecond: 500, candidate: {errorRate: 0.5}}"
 
 @pytest.fixture(autouse=True)
 def examples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with the demo's manifest, its model not trained, and the scenario of the page."""
+    """A folder with the demo's manifests, their models not trained, and the files of the page."""
     (tmp_path / DEMO).parent.mkdir(parents=True)
-    (tmp_path / DEMO).write_text((ROOT / DEMO).read_text())
-    (tmp_path / "late-errors.yaml").write_text(re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)[0])
+    for manifest in (ROOT / DEMO).parent.glob("*.yaml"):
+        (tmp_path / DEMO).with_name(manifest.name).write_text(manifest.read_text())
+    for name, text in re.findall(r"```yaml\n# ([\w-]+\.yaml)(.*?)```", PAGE, re.DOTALL):
+        (tmp_path / name).write_text(f"#{text}")
     (tmp_path / "failing.yaml").write_text(FAILING)
     (tmp_path / "digits.yaml").write_text((ROOT / DEMO).read_text().replace("name: iris}", "name: digits}"))
     monkeypatch.chdir(tmp_path)
@@ -48,11 +50,12 @@ def fails(*arguments: object) -> str:
 def test_the_page_shows_what_the_command_prints() -> None:
     reader = Reader({})
     shown = list(commands(PAGE))
-    assert len(shown) == 2
+    assert len(shown) == 4
     for command in shown:
         program, *arguments = shlex.split(command.text)
         result = tidegate(*arguments)
-        assert (program, result.exit_code) == ("tidegate", 2 if "--scenario" in arguments else 0), result.output
+        promoted = any(line.startswith("Promoted") for line in command.shown)
+        assert (program, result.exit_code) == ("tidegate", 0 if promoted else 2), result.output
         reader.compare(command, result.stdout)
 
 
@@ -104,6 +107,33 @@ def test_the_picture_has_a_line_for_each_version_and_a_lane_for_each_check(optio
     assert ("errors: Fail" in titles) == bool(options)
     assert any("step 4 of 9: setWeight 5 %" in title for title in titles)
     assert len(picture.findall("svg:path[@fill='none']", space)) == 3  # two versions, and what is copied
+
+
+def test_the_picture_has_a_lane_for_selected_requests_and_a_panel_for_an_experiment() -> None:
+    tidegate("simulate", "deployments/examples/demo/blue-green.yaml", "--plot", "preview.svg")
+    tidegate("simulate", "bandit.yaml", "-s", "clicks.yaml", "--plot", "bandit.svg")
+    space = {"svg": "http://www.w3.org/2000/svg"}
+    preview, bandit = (ElementTree.parse(f"{name}.svg").getroot() for name in ("preview", "bandit"))
+    assert "selected" in [text.text for text in preview.findall("svg:text", space)]
+    assert not preview.findall("svg:polyline", space)
+    lines = [title.text for title in bandit.findall("svg:polyline/svg:title", space)]
+    assert lines == ["control", "forest", "boosted", "linear"]
+    assert len(bandit.findall("svg:polygon", space)) == 4
+    assert any("boosted" in (text.text or "") for text in bandit.findall("svg:text", space))
+
+
+def test_an_experiment_for_programs() -> None:
+    told = json.loads(tidegate("simulate", "bandit.yaml", "-s", "clicks.yaml", "-o", "json").stdout)
+    assert set(told["variants"]) == {"forest", "boosted", "linear"}
+    found = {arm["name"]: arm for arm in told["experiment"]}
+    assert found["boosted"]["version"] == told["variants"]["boosted"]
+    assert found["boosted"]["low"] < found["boosted"]["value"] < found["boosted"]["high"]
+    assert sum(arm["weight"] for arm in found.values()) == pytest.approx(100)
+    assert sum(arm["best"] for arm in found.values()) == pytest.approx(1)
+
+
+def test_a_scenario_with_variants_that_the_manifest_does_not_have(examples: Path) -> None:
+    assert "clicks.yaml: variants.forest: forest is no variant of the manifest" in fails(DEMO, "-s", "clicks.yaml")
 
 
 def test_the_running_version_can_be_named(examples: Path) -> None:

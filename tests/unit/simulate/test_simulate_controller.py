@@ -4,6 +4,7 @@ Both see the same rollout beside the same world: the controller through its four
 simulation on its own. Requests come so fast that every check is clear at the first look.
 """
 
+import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -86,6 +87,19 @@ CASES = {
     "checks that fail on copies": Case(
         rollout(steps=STEPS, analysis=CHECKED), "candidate: {errorRate: 1.0, readyAfter: 2s}", bad=True
     ),
+    "a blue-green that is switched back": Case(
+        rollout(strategy={"blueGreen": {"postPromotionAnalysis": {"minSamples": 10}}}, analysis=CHECKED),
+        "candidate: {errorRate: 1.0, readyAfter: 2s}",
+        bad=True,
+    ),
+    "an experiment": Case(
+        rollout(
+            strategy={"abTest": {"goal": {"metric": "success-rate"}, "onWinner": "promote"}},
+            analysis={"interval": "5s"},
+        ),
+        "candidate: {errorRate: 1.0, readyAfter: 2s}",
+        bad=True,
+    ),
     "unloadable": Case(rollout(), "candidate: {cannotLoad: no model, readyAfter: 0s}", unloadable="no model"),
     "too slow": Case(rollout(steps=PAUSES, progressDeadlineSeconds=1)),
     "commands": Case(
@@ -144,4 +158,4 @@ def test_the_simulation_decides_what_the_controller_decides(name: str) -> None:
 
 def words(message: str) -> str:
     """The message up to its numbers, which chance decides."""
-    return message.partition(": error-rate is")[0]
+    return re.split(r": (?:error-rate is|control )", message)[0]

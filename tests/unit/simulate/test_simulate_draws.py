@@ -64,7 +64,8 @@ def test_seen_latencies_are_taken_as_they_are() -> None:
 
 @pytest.mark.parametrize(("bound", "edges"), [("50ms", (50.0,)), ("53ms", (50.0, 56.0)), ("90s", (60_000.0,))])
 def test_only_the_buckets_that_a_check_asks_for_are_kept(bound: str, edges: tuple[float, ...]) -> None:
-    checks = rollout(analysis={"checks": [{**LATENCY, "max": bound}]}).spec.analysis.checks
-    assert bounds_for(checks) == edges
+    checked = rollout(analysis={"checks": [{**LATENCY, "max": bound}]})
+    compared = rollout(strategy={"abTest": {"goal": {"metric": "latency-within", "within": bound}}})
+    assert bounds_for([checked]) == bounds_for([compared]) == bounds_for([checked, compared]) == edges
     assert set(edges) <= set(BOUNDS)
     assert all(above < below for above, below in pairwise(edges))

@@ -28,14 +28,18 @@ def test_no_scenario_is_a_healthy_candidate() -> None:
         ("candidate: {latency: {p50: 5ms, p99: 5ms}}", "candidate.latency: p99 must be more than p50"),
         (
             "candidate: {changes: [{at: 5s}]}",
-            "candidate.changes[0]: names neither errorRate nor latency: nothing would",
+            "candidate.changes[0]: names none of errorRate, latency, reward, accuracy: nothing would change",
         ),
         ("events: [{command: abort}]", "events[0].at: is required"),
-        ("events: [{at: 1s, command: stop}]", "events[0].command: must be 'promote', 'promote --full',"),
+        ("events: [{at: 1s, command: stop}]", 'events[0].command: is "stop": must be promote (with --full or'),
+        ("events: [{at: 1s, command: promote --variant}]", 'events[0].command: is "promote --variant": must be'),
         ("events: [{at: 1s}]", "events[0]: must be exactly one of command, rayUnreachable, routerUnacknowledged,"),
         ("events: [{at: 1s, command: abort, rayUnreachable: 1s}]", "events[0]: must be exactly one of command,"),
         ("events: [{at: 1s, command: abort, behaves: {}}]", "events[0]: behaves belongs to apply"),
-        ("events: [{at: 1s, replicasLost: all}]", "events[0].replicasLost: must be 'stable' or 'candidate', it is"),
+        ("candidate: {reward: 2}", "candidate.reward: is 2: a reward of 0 or 1 is 1 with a probability; else name a"),
+        ("candidate: {reward: {mean: 2, deviation: 0}}", "candidate.reward.deviation: is 0: input should be greater"),
+        ("variants: {b: {accuracy: 1.5}}", "variants.b.accuracy: is 1.5: input should be less than or equal to 1"),
+        ("matching: 2%", 'matching: is "2%": input should be a valid number'),
         ("events: [{at: 1s, apply: 3}]", "events[0].apply: must be the name of a file with a manifest"),
         ("candidate: {recorded: seen.csv}", "candidate.recorded: must be {file: requests.csv}, or with a version"),
         ("candidate: {recorded: {file: none.csv}}", "candidate.recorded: none.csv cannot be read: No such file"),
@@ -109,8 +113,8 @@ def test_a_recorded_candidate_is_replayed(log: Path) -> None:
 def test_a_recorded_version_can_change(log: Path) -> None:
     text = "candidate: {recorded: {file: seen.csv}, changes: [{at: 10s, errorRate: 0}]}"
     candidate = scenario(text, log.parent).candidate
-    assert [candidate.answers(at)[0] for at in (9.0, 10.0)] == [0.2, 0.0]
-    assert candidate.answers(10.0)[1] == candidate.answers(0.0)[1]
+    assert [candidate.at(time).error_rate for time in (9.0, 10.0)] == [0.2, 0.0]
+    assert candidate.at(10.0).latency == candidate.at(0.0).latency
 
 
 def test_a_version_is_either_recorded_or_described(log: Path) -> None:

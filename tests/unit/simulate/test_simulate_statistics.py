@@ -59,7 +59,6 @@ def test_an_interval_for_a_single_look_would_abort_more(monkeypatch: pytest.Monk
         return Interval((middle - reach) / (1 + z * z / n), (middle + reach) / (1 + z * z / n))
 
     monkeypatch.setattr(analysis, "proportion_interval", wilson)
-    print(aborted(MAX, "candidate: {errorRate: 0.05}"))
     assert aborted(MAX, "candidate: {errorRate: 0.05}") >= too_many(ROLLOUTS, 1 - CONFIDENCE)
 
 

@@ -3,22 +3,18 @@
 import time
 
 import pytest
-from simulate_kit import ERRORS, LATENCY, demo, notes, play, rollout, told
+from simulate_kit import ERRORS, LATENCY, demo, notes, play, rollout, told, totals
 
 from monitor.sequential import proportion_interval
 from operators.api import ModelRollout
 from operators.observe import Observed
 from operators.plan import Plan
 from operators.reconcile import reconcile
-from operators.simulate import Outcome, Result, VersionTotals, operator, simulate
+from operators.simulate import Outcome, operator, simulate
 from operators.status import Phase, Verdict
 
 HALF = [{"setWeight": 50}, {"analysis": {"minSamples": 500}}]
 CHECKED = {"interval": "1s", "checks": [ERRORS]}
-
-
-def totals(result: Result, version: str) -> VersionTotals:
-    return next(one for one in result.totals if one.version == version)
 
 
 def test_a_healthy_candidate_of_the_demo_goes_through_all_steps() -> None:
