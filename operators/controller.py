@@ -20,26 +20,36 @@ without the endpoints, or a configuration without the applications, would take a
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from operators.api import ModelRollout, RolloutKey, target_of
+from operators.api import ModelRollout, RolloutKey
+from operators.experiment import FEEDBACK, goal_of
+from operators.feedbackloop import FeedbackLoop, Question
 from operators.fleet import compose, conflicts
 from operators.observe import Observed, RouteObservation
+from operators.outage import RETRY_LIMIT, RETRY_SECONDS, Outage, backoff
 from operators.plan import Event, Plan
-from operators.ports import Clock, Observer, PortUnavailable, RolloutStore, RouterPort, ServePort, StoreRefused
+from operators.ports import (
+    Clock,
+    FeedbackPort,
+    Observer,
+    PortUnavailable,
+    RolloutStore,
+    RouterPort,
+    ServePort,
+    StoreRefused,
+)
 from operators.reconcile import reconcile
 from operators.serveloop import ServeLoop
 from operators.status import RolloutStatus
 from operators.traffic import Windows
-from router.ir import Backend, Endpoint, Route, RouteKey
+from operators.unchanged import as_it_is
+from router.ir import Route, RouteKey
 from serving.spec import TargetKey, TargetState
 
 SETTLE_SECONDS: Final = 0.01
 """A decision that changed the status is looked at again after this pause, until nothing changes any more."""
-RETRY_SECONDS: Final = 1.0
-"""The first pause after a port failed or a rollout could not be decided; doubles up to `RETRY_LIMIT`."""
-RETRY_LIMIT: Final = 60.0
 STALE_INTERVALS: Final = 2.5
 """Evidence that was not renewed for so many analysis intervals is stale."""
 
@@ -60,34 +70,6 @@ class _Entry:
     timer: asyncio.TimerHandle | None = None
 
 
-@dataclass(slots=True)
-class _Outage:
-    """Failures of one port in a row: said once, tried again ever more slowly."""
-
-    name: str
-    failures: int = 0
-    again_at: float = 0.0
-
-    def failed(self, error: PortUnavailable) -> float:
-        """Count a failure; the number of seconds to wait before the next attempt."""
-        self.failures += 1
-        if self.failures == 1:
-            log.warning("%s cannot be reached: %s; traffic stays as it is, trying again", self.name, error)
-        pause = _backoff(self.failures)
-        self.again_at = _monotonic() + pause
-        return pause
-
-    def waiting(self) -> bool:
-        """Whether the last attempt failed so recently that another one would only cost time."""
-        return self.failures > 0 and _monotonic() < self.again_at
-
-    def over(self) -> None:
-        """Note a success."""
-        if self.failures:
-            log.info("%s answers again", self.name)
-        self.failures = 0
-
-
 class Controller:
     """Makes the world follow the rollouts. `run` it in one task; it holds no state that it could not read again."""
 
@@ -100,14 +82,16 @@ class Controller:
         reconcile: Callable[[ModelRollout, Observed], Plan] = reconcile,
         *,
         observer: Observer | None = None,
+        monitor: FeedbackPort | None = None,
     ) -> None:
-        """Wire the four ports; nothing is touched before `run`."""
+        """Wire the ports; nothing is touched before `run`. Without a monitor nothing is known of feedback."""
         self._reconcile = reconcile
         self._observer = observer or _Nobody()
         self._store = store
         self._router = router
         self._clock = clock
         self._serve = ServeLoop(serve, self._serve_changed)
+        self._feedback = FeedbackLoop(monitor, self._mark)
         self._entries: dict[RolloutKey, _Entry] = {}
         self._dirty: set[RolloutKey] = set()
         self._listed = False
@@ -115,8 +99,8 @@ class Controller:
         self._acted = False
         self._windows = Windows()
         self._wake = asyncio.Event()
-        self._store_outage = _Outage("the store of rollouts")
-        self._router_outage = _Outage("the router")
+        self._store_outage = Outage("the store of rollouts")
+        self._router_outage = Outage("the router")
 
     async def run(self) -> None:
         """Watch and work until cancelled. Being cancelled is safe at any moment; traffic stays as it is."""
@@ -125,6 +109,7 @@ class Controller:
                 tasks.create_task(self._watch(self._store.changes, self._store_changed, self._store_outage))
                 tasks.create_task(self._watch(self._router.changes, self._route_changed, self._router_outage))
                 tasks.create_task(self._serve.run())
+                tasks.create_task(self._feedback.run())
                 tasks.create_task(self._work())
         finally:
             for entry in self._entries.values():
@@ -133,7 +118,7 @@ class Controller:
     # What the watchers do: mark.
 
     async def _watch(
-        self, changes: Callable[[], AsyncIterator[K | None]], mark: Callable[[K | None], None], outage: _Outage
+        self, changes: Callable[[], AsyncIterator[K | None]], mark: Callable[[K | None], None], outage: Outage
     ) -> None:
         while True:
             try:
@@ -217,6 +202,7 @@ class Controller:
     def _drop(self, key: RolloutKey) -> None:
         _cancel(self._entries.pop(key).timer)
         self._windows.forget(_route_key(key))
+        self._feedback.want(key, None)
         self._observer.dropped(key)
 
     async def _read_traffic(self, entries: Sequence[_Entry]) -> None:
@@ -241,7 +227,7 @@ class Controller:
             began, before, route = _monotonic(), entry.rollout, published.get(_route_key(entry.rollout.key))
             plan = None
             if before.held and before.metadata.deletion_timestamp is None:
-                entry.plan = plan = _as_it_is(before, route, serve)
+                entry.plan = plan = as_it_is(before, route, serve)
             else:
                 try:
                     plan = self._reconcile(before, self._observed(entry, serve, published, now))
@@ -251,7 +237,7 @@ class Controller:
                     await self._adopt(entry, plan)
             self._observer.decided(before, plan if entry.plan is plan else None, _monotonic() - began)
             if entry.plan is None:  # just started, and no decision yet: what the status names goes on running
-                entry.plan = _as_it_is(entry.rollout, route, serve)
+                entry.plan = as_it_is(entry.rollout, route, serve)
 
     def _observed(
         self,
@@ -268,6 +254,8 @@ class Controller:
             serve=None if serve is None else serve.get(rollout.key, {}),
             route=RouteObservation(published.get(key), said.acknowledged, said.rejected),
             traffic=self._windows.evidence(key, rollout.status.evidence_since, now, max_age),
+            counting_since=self._windows.counting_since(key, rollout.status.evidence_since),
+            feedback=self._feedback.known(rollout.key),
             conflict=entry.conflict,
         )
 
@@ -293,6 +281,7 @@ class Controller:
             entry.read_due = 0.0
         if not judged(entry.rollout):
             self._windows.forget(_route_key(key))
+        self._feedback.want(key, _question(entry.rollout))
         self._requeue(entry, self._next_look(entry, plan, before))
         await self._tell(key, plan.events)
 
@@ -306,7 +295,7 @@ class Controller:
     async def _undecided(self, entry: _Entry, error: Exception) -> None:
         """Say once that deciding failed, let things stay as they are, and try again later."""
         entry.failures += 1
-        self._requeue(entry, _backoff(entry.failures))
+        self._requeue(entry, backoff(entry.failures))
         if entry.failures == 1:
             log.error("no decision about %s", entry.rollout.key, exc_info=error)
             message = f"deciding failed, the last decision stands: {type(error).__name__}: {error}"
@@ -338,6 +327,7 @@ class Controller:
                 self._requeue(self._entries[key], self._store_outage.failed(error))
             else:
                 self._drop(key)
+                self._store_changed(None)  # its host is free for the next in age, and no store tells of our own writes
 
     async def _tell(self, key: RolloutKey, events: Sequence[Event]) -> None:
         """Log events and keep them. One that cannot be kept is in the log, and in the status's history."""
@@ -372,30 +362,6 @@ class _Nobody:
         """Nothing."""
 
 
-def _as_it_is(
-    rollout: ModelRollout, route: Route | None, serve: Mapping[RolloutKey, Mapping[str, TargetState]] | None
-) -> Plan:
-    """The plan that changes nothing: all versions that the status names, and the route that is there.
-
-    Only replicas that were replaced are followed to where they are now.
-    """
-    status = rollout.status
-    held = [status.stable] if status.stable else []
-    held += [beside.revision for beside in (status.candidate, *status.retiring) if beside is not None]
-    revisions = {revision.id: revision for revision in held}
-    if route is not None and serve is not None:
-        states = serve.get(rollout.key, {})
-        route = replace(route, backends=tuple(_followed(one, states.get(one.version)) for one in route.backends))
-    return Plan(tuple(target_of(revision, rollout) for revision in revisions.values()), route, status)
-
-
-def _followed(backend: Backend, state: TargetState | None) -> Backend:
-    """The backend with the replicas that it has now; with those that it had, if it has none."""
-    if state is None or not state.replicas:
-        return backend
-    return replace(backend, endpoints=tuple(sorted(Endpoint(one.host, one.port) for one in state.replicas)))
-
-
 def _by_rollout(state: Mapping[TargetKey, TargetState] | None) -> Mapping[RolloutKey, Mapping[str, TargetState]] | None:
     """Ray Serve's answer, divided among the rollouts."""
     if state is None:
@@ -407,17 +373,23 @@ def _by_rollout(state: Mapping[TargetKey, TargetState] | None) -> Mapping[Rollou
 
 
 def judged(rollout: ModelRollout) -> bool:
-    """Whether evidence is being gathered about a candidate, for checks to judge."""
+    """Whether evidence is being gathered about a candidate or variants, for checks or an experiment to judge."""
     status = rollout.status
-    return status.candidate is not None and status.evidence_since is not None and bool(rollout.spec.analysis.checks)
+    under_way = status.candidate is not None or bool(status.variants)
+    asked = bool(rollout.spec.analysis.checks) or status.experiment is not None
+    return under_way and status.evidence_since is not None and asked
+
+
+def _question(rollout: ModelRollout) -> Question | None:
+    """What must be known of feedback to decide about the rollout."""
+    experiment, goal = rollout.status.experiment, goal_of(rollout.spec.strategy)
+    if experiment is None or goal is None or goal.metric not in FEEDBACK or not judged(rollout):
+        return None
+    return Question(experiment.started_at, rollout.spec.analysis.interval)
 
 
 def _route_key(key: RolloutKey) -> RouteKey:
     return RouteKey(key.namespace, key.name)
-
-
-def _backoff(failures: int) -> float:
-    return float(min(RETRY_SECONDS * 2 ** min(failures - 1, 10), RETRY_LIMIT))
 
 
 def _cancel(timer: asyncio.TimerHandle | None) -> None:

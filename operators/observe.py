@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from operators.status import Tally
 from router.ir import Route, TrafficCounters
 from serving.spec import TargetState
 
@@ -25,16 +26,33 @@ class VersionTraffic:
 
 
 @dataclass(frozen=True, slots=True)
+class VersionFeedback:
+    """What people said about one version's live answers since its experiment began.
+
+    `rewards` as they were given, `labels` with 1 for every answer that agreed with its label and 0 for the others.
+    `worth` is the reward per request that the version would get if it answered all of them, None when that is unknown.
+    """
+
+    rewards: Tally = field(default_factory=Tally)
+    labels: Tally = field(default_factory=Tally)
+    worth: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Observed:
     """The world at `now` (seconds since the epoch).
 
     `serve` maps version ids to what Ray Serve says, None when Ray cannot be reached. `traffic` maps version ids to
     the evidence since `RolloutStatus.evidence_since`, None when there is none to be had: no reading, or a stale one.
-    `conflict` says which older rollout owns this one's host and model name.
+    `counting_since` is when its first reading was taken; what was counted before that is lost, as after a restart.
+    `feedback` maps version ids to what people said since `Experiment.started_at`, None when the monitor cannot be
+    reached or nobody needs it. `conflict` says which older rollout owns this one's host and model name.
     """
 
     now: float
     serve: Mapping[str, TargetState] | None
     route: RouteObservation
     traffic: Mapping[str, VersionTraffic] | None = None
+    counting_since: float | None = None
+    feedback: Mapping[str, VersionFeedback] | None = None
     conflict: str | None = None

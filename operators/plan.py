@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import Self
 
 from operators.status import RolloutStatus
 from router.ir import Route
@@ -20,6 +21,29 @@ class Command(Enum):
     def annotation(self) -> str:
         """The annotation that carries the command on a rollout."""
         return f"tidegate.dev/{self.value}"
+
+
+@dataclass(frozen=True, slots=True)
+class Promotion:
+    """The value of a promotion: `step`, `full` or `variant=NAME`, each with `,force` behind it if checks may fail."""
+
+    full: bool = False
+    variant: str | None = None
+    force: bool = False
+
+    @classmethod
+    def parse(cls, value: str) -> Self:
+        """Read an annotation's value. Raises `ValueError`."""
+        extent, *options = value.split(",")
+        kind, _, name = extent.partition("=")
+        if options not in ([], ["force"]) or not (extent in ("step", "full") or (kind == "variant" and name)):
+            raise ValueError(f"{value!r} is neither step, full nor variant=NAME, nor one of them with ,force")
+        return cls(full=extent == "full", variant=name or None, force=bool(options))
+
+    def __str__(self) -> str:
+        """What `parse` reads."""
+        extent = "full" if self.full else "step" if self.variant is None else f"variant={self.variant}"
+        return f"{extent},force" if self.force else extent
 
 
 @dataclass(frozen=True, slots=True)

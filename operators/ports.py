@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Protocol
 
 from operators.api import ModelRollout, RolloutKey
+from operators.observe import VersionFeedback
 from operators.plan import Command, Event, Plan
 from operators.status import RolloutStatus
 from router.ir import BackendKey, Route, RouteKey, RouteStatus, TrafficCounters
@@ -70,6 +71,13 @@ class RouterPort(Protocol):
 
     def changes(self) -> AsyncIterator[RouteKey | None]:
         """Keys whose status changed, as it happens; None when any may have."""
+
+
+class FeedbackPort(Protocol):
+    """The monitor, as far as experiments need it: what people said about answers."""
+
+    async def feedback(self, key: RolloutKey, since: float) -> Mapping[str, VersionFeedback] | None:
+        """Per version, about live answers given since then (seconds since the epoch); None when it cannot be asked."""
 
 
 class Observer(Protocol):

@@ -18,9 +18,13 @@ Reading = Mapping[BackendKey, TrafficCounters]
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """The evidence of one rollout: `latest` minus `baseline`, `latest` read at `read_at` (seconds since the epoch)."""
+    """The evidence of one rollout: `latest` minus `baseline`.
+
+    `baseline` was read at `began_at`, `latest` at `read_at`, in seconds since the epoch.
+    """
 
     since: float
+    began_at: float
     baseline: Reading
     latest: Reading
     read_at: float
@@ -42,7 +46,7 @@ class Windows:
         mine = {backend: value for backend, value in counters.items() if backend.route == key}
         window = self._windows.get(key)
         if window is None or window.since != since or _went_backwards(window.latest, mine):
-            self._windows[key] = Window(since, baseline=mine, latest=mine, read_at=now)
+            self._windows[key] = Window(since, began_at=now, baseline=mine, latest=mine, read_at=now)
         else:
             self._windows[key] = replace(window, latest=mine, read_at=now)
 
@@ -64,6 +68,11 @@ class Windows:
             )
             for version in {backend.version for backend in gained}
         }
+
+    def counting_since(self, key: RouteKey, since: float | None) -> float | None:
+        """When the reading was taken that the evidence since `since` begins with; None when there is none."""
+        window = self._windows.get(key)
+        return window.began_at if window is not None and window.since == since else None
 
     def forget(self, key: RouteKey) -> None:
         """Drop the window of a rollout that is no longer judged."""

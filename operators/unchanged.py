@@ -20,7 +20,8 @@ def as_it_is(
     held = [status.stable] if status.stable else []
     held += [beside.revision for beside in (status.candidate, *status.retiring) if beside is not None]
     held += [variant.revision for variant in status.variants if not variant.failure]
-    sized = {status.candidate.revision.id: status.replicas} if status.candidate is not None else {}
+    sized = {one.revision.id: one.replicas for one in status.retiring}
+    sized |= {status.candidate.revision.id: status.replicas} if status.candidate is not None else {}
     revisions = {revision.id: revision for revision in held}
     if route is not None and serve is not None:
         states = serve.get(rollout.key, {})

@@ -2,10 +2,11 @@
 
 from operators.api.definition import crd
 from operators.api.manifest import InvalidManifest, manifest_to_json, parse_manifest
-from operators.api.revision import revision_of, target_of
+from operators.api.problem import Problem
+from operators.api.revision import experiment_digest, resolved_sha256, revision_of, target_of
 from operators.api.routedefinition import route_crd
-from operators.api.rules import Problem
 from operators.api.statusjson import status_from_json, status_to_json
+from operators.api.strategies import Step
 from operators.api.types import (
     API_VERSION,
     KIND,
@@ -15,7 +16,6 @@ from operators.api.types import (
     ModelRollout,
     RolloutKey,
     RolloutSpec,
-    Step,
 )
 
 __all__ = [
@@ -31,8 +31,10 @@ __all__ = [
     "RolloutSpec",
     "Step",
     "crd",
+    "experiment_digest",
     "manifest_to_json",
     "parse_manifest",
+    "resolved_sha256",
     "revision_of",
     "route_crd",
     "status_from_json",

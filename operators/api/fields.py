@@ -71,6 +71,11 @@ def basis_points(percent: float) -> int:
     return round(percent * 100)
 
 
+def format_share(points: int) -> str:
+    """Basis points for people: 525 is `5.25 %`."""
+    return f"{points / 100:g} %"
+
+
 def _duration(value: object) -> object:
     if isinstance(value, int | float) and not isinstance(value, bool):
         raise ValueError(f"a duration needs a unit: write {value}s, or another of ms, s, m, h, d")

@@ -8,7 +8,8 @@ from typing import Any, Final
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from operators.api.rules import Problem, broken_rules, strategy_problem
+from operators.api.problem import Problem
+from operators.api.rules import broken_rules
 from operators.api.statusjson import status_from_json, status_to_json
 from operators.api.types import API_VERSION, KIND, Metadata, ModelRollout
 from operators.status import RolloutStatus
@@ -49,7 +50,7 @@ def parse_manifest(document: Mapping[str, object]) -> ModelRollout:
         # JSON's rules are the API server's: a list may become a tuple, text never becomes a number.
         rollout = ModelRollout.model_validate_json(json.dumps(content))
     except ValidationError as error:
-        problems += _problems(error.errors(include_url=False), content)
+        problems += _problems(error.errors(include_url=False))
     except (TypeError, ValueError) as error:
         problems.append(Problem("spec", f"holds a value that JSON does not know: {error}"))
     else:
@@ -87,16 +88,10 @@ def _mapping(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-def _problems(errors: Sequence[ErrorDetails], content: Mapping[str, object]) -> Iterator[Problem]:
+def _problems(errors: Sequence[ErrorDetails]) -> Iterator[Problem]:
     seen: set[str] = set()
     for error in errors:
         location = tuple(part for part in error["loc"] if part not in _VARIANTS)
-        if error["type"] == "extra_forbidden" and location[:-1] == ("spec", "strategy"):
-            strategy = _at(content, location[:-1])
-            problem = strategy_problem(str(location[-1]), [str(name) for name in _mapping(strategy)])
-            if problem is not None:
-                yield problem
-                continue
         if error["type"] == "too_short" and error["input"]:
             continue  # pydantic counts the entries that are left: what is wrong with the others is said already
         field = _path(location)
@@ -105,14 +100,8 @@ def _problems(errors: Sequence[ErrorDetails], content: Mapping[str, object]) -> 
             yield Problem(field, _reason(error, location))
 
 
-_VARIANTS: Final = ("float", "str", "[key]")
+_VARIANTS: Final = ("float", "str", "bool", "[key]")
 """What pydantic adds to a location to say which variant of a value it tried."""
-
-
-def _at(content: object, location: Sequence[str | int]) -> object:
-    for part in location:
-        content = content[part]  # type: ignore[index]  # pydantic walked this way before
-    return content
 
 
 def _path(location: Sequence[str | int]) -> str:
@@ -140,6 +129,8 @@ def _reason(error: ErrorDetails, location: Sequence[str | int]) -> str:
             return f"must be a mapping of fields, it is {_shown(given)}"
         case "tuple_type":
             return f"must be a list, it is {_shown(given)}"
+        case "string_type" if error["loc"][-1] == "str":
+            return f"must be text, a number, true or false, it is {_shown(given)}"
         case "string_type":
             return f"must be text, it is {_shown(given)}: put it in quotes"
         case _:

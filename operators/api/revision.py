@@ -1,4 +1,4 @@
-"""Versions: what makes one, what it is called, and what must run to have it.
+"""Versions: what makes one, what it is called, and what must run to have it. Experiments: what makes one.
 
 A version is everything that its processes are started with, so that a running version never changes: the blocks
 `model` and `serving` and the body limit. Not part of it are the number of replicas, which is scaled in place, and the
@@ -22,21 +22,23 @@ _DRAIN_SECONDS: Final = 10.0
 """What a replica may take to finish its requests, when none may take longer."""
 
 
-def revision_of(rollout: ModelRollout) -> Revision:
-    """The version that the manifest asks for.
+def revision_of(rollout: ModelRollout, variant: str | None = None) -> Revision:
+    """The version that the manifest asks for, or that of one of its variants. Raises `KeyError` for an unknown name.
 
     Its id is the first ten hex digits of the SHA-256 of the canonical JSON of both blocks. Defaults are left out, so
     that an upgrade of Tidegate that adds a field starts no rollout. The digest that the URI was resolved to stands in
-    for a missing `sha256`: a file that was replaced is another version.
+    for a missing `sha256`: a file that was replaced is another version. A variant without inputs has those of
+    `spec.model`: the same requests reach all versions of an experiment.
     """
     spec = rollout.spec
+    block = spec.model if variant is None else {one.name: one.model for one in spec.variants}[variant]
     resources, batching = spec.serving.resources, spec.serving.batching
     model = _without_defaults(
         ModelSource,
-        uri=spec.model.uri,
-        runtime=spec.model.runtime,
-        sha256=spec.model.sha256 or rollout.metadata.annotations.get(RESOLVED_SHA256),
-        inputs=[{"name": entry.name, "datatype": entry.datatype} for entry in spec.model.inputs],
+        uri=block.uri,
+        runtime=block.runtime,
+        sha256=block.sha256 or rollout.metadata.annotations.get(resolved_sha256(variant)),
+        inputs=[{"name": entry.name, "datatype": entry.datatype} for entry in block.inputs or spec.model.inputs],
     )
     serving = _without_defaults(
         ServeTarget,
@@ -54,13 +56,35 @@ def revision_of(rollout: ModelRollout) -> Revision:
     return Revision(digest[:ID_LENGTH], canonical(model), canonical(serving | drain))
 
 
-def target_of(revision: Revision, rollout: ModelRollout) -> ServeTarget:
-    """What must run to have this version of the rollout, in as many replicas as its manifest says now."""
+def resolved_sha256(variant: str | None = None) -> str:
+    """The annotation with the digest (hex) of what a URI meant when the manifest was applied: `spec.model`'s, or that
+    of a variant's model.
+    """
+    return RESOLVED_SHA256 if variant is None else f"{RESOLVED_SHA256}.{variant}"
+
+
+def experiment_digest(rollout: ModelRollout) -> str:
+    """What tells one experiment of a rollout from another, in ten hex digits.
+
+    The same versions by the same names, compared by the same rules, are the same experiment. Defaults are left out of
+    the rules, as in a version's id.
+    """
+    strategy = rollout.spec.strategy
+    content = {
+        "control": revision_of(rollout).id,
+        "variants": {one.name: revision_of(rollout, one.name).id for one in rollout.spec.variants},
+        "strategy": strategy and strategy.model_dump(mode="json", by_alias=True, exclude_defaults=True),
+    }
+    return hashlib.sha256(canonical(content).encode()).hexdigest()[:ID_LENGTH]
+
+
+def target_of(revision: Revision, rollout: ModelRollout, replicas: int | None = None) -> ServeTarget:
+    """What must run to have this version of the rollout: so many replicas, or as many as its manifest says now."""
     model, serving = _arguments(ModelSource, revision.model), _arguments(ServeTarget, revision.serving)
     return ServeTarget(
         key=TargetKey(rollout.metadata.namespace, rollout.metadata.name, revision.id),
         source=ModelSource(**model | {"inputs": tuple(InputSpec(**entry) for entry in model.get("inputs", ()))}),
-        replicas=rollout.spec.serving.replicas,
+        replicas=rollout.spec.serving.replicas if replicas is None else replicas,
         **serving | {"env": tuple(serving.get("env", {}).items()), "pip": tuple(serving.get("pip", ()))},
     )
 

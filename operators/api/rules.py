@@ -1,61 +1,43 @@
 """What several fields of a manifest can get wrong together. The CRD says the same in CEL where it can."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from operators.api.fields import parse_duration, parse_quantity
-from operators.api.types import Check, ModelRollout, Step
+from operators.api.problem import Problem
+from operators.api.strategies import Condition, Match
+from operators.api.strategyrules import broken_strategy_rules, given_strategies
+from operators.api.types import Check, ModelRollout, RolloutSpec, Sticky
 
-STRATEGIES: Final = ("canary", "blueGreen", "shadow", "abTest", "bandit")
-"""All strategies of the API."""
-AVAILABLE_STRATEGIES: Final = ("canary",)
-"""Those of this release."""
-STEP_KINDS: Final = ("setWeight", "setShadow", "pause", "analysis")
 LARGEST_BODY: Final = 1 << 30
 """Bytes. Bodies are held in memory."""
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """What is wrong with one field. `field` is a path such as `spec.strategy.canary.steps[2].setWeight`."""
-
-    field: str
-    reason: str
-
-    def __str__(self) -> str:
-        """A sentence."""
-        return f"{self.field}: {self.reason}"
-
-
-def strategy_problem(unknown: str, given: Sequence[str]) -> Problem | None:
-    """What to say about a strategy that the types do not know; None when the API does not know it either."""
-    if unknown not in STRATEGIES:
-        return None
-    several = [name for name in given if name in STRATEGIES]
-    if len(several) > 1:
-        return Problem(
-            "spec.strategy", f"names exactly one of {', '.join(STRATEGIES)}; here are {' and '.join(several)}"
-        )
-    return Problem(
-        f"spec.strategy.{unknown}",
-        f"is not available in this release; available: {', '.join(AVAILABLE_STRATEGIES)}, or no strategy at all "
-        "(a new version then takes over as soon as it is ready)",
-    )
+LARGEST_VALUES: Final = 1 << 14
+"""Bytes of all values of one condition on a header: they become one regular expression, whose size Envoy bounds."""
+OWN_HEADERS: Final = "tidegate-"
+"""What the headers begin with that Tidegate takes from every request, before anything looks at them."""
+KEPT_COOKIES: Final = ("__Host-", "__Secure-")
+"""What names of cookies begin with that browsers take over https only."""
+_BIASED: Final = "would bias the comparison, since the requests it selects are no chance sample: leave it out"
+NO_MATCH: Final = {
+    "blueGreen": "is for canary; write spec.strategy.blueGreen.previewMatch",
+    "shadow": "is for canary: with shadow no user may reach the candidate; leave it out",
+    "abTest": f"is for canary: in an abTest it {_BIASED}",
+    "bandit": f"is for canary: with a bandit it {_BIASED}",
+}
+"""Why `traffic.match` does not go with a strategy."""
 
 
 def broken_rules(rollout: ModelRollout) -> Iterator[Problem]:
     """All that is wrong across fields."""
     spec = rollout.spec
     yield from _repeated("spec.model.inputs", (entry.name for entry in spec.model.inputs))
+    yield from _repeated("spec.variants", (variant.name for variant in spec.variants))
+    for index, variant in enumerate(spec.variants):
+        yield from _repeated(f"spec.variants[{index}].model.inputs", (entry.name for entry in variant.model.inputs))
     yield from _repeated("spec.analysis.checks", (check.name for check in spec.analysis.checks))
     yield from _repeated("spec.traffic.hosts", spec.traffic.hosts)
-    if spec.strategy is not None:
-        if spec.strategy.canary is None:
-            yield Problem("spec.strategy", f"names exactly one of {', '.join(STRATEGIES)}; here is none")
-        else:
-            yield from _steps("spec.strategy.canary.steps", spec.strategy.canary.steps, spec.analysis.checks)
+    yield from broken_strategy_rules(rollout)
     for index, check in enumerate(spec.analysis.checks):
         yield from _check(f"spec.analysis.checks[{index}]", check)
     if parse_quantity(spec.serving.resources.cpu) == 0 and parse_quantity(spec.serving.resources.gpu) == 0:
@@ -66,6 +48,9 @@ def broken_rules(rollout: ModelRollout) -> Iterator[Problem]:
         yield Problem(
             "spec.traffic.limits.maxBodyBytes", f"is {spec.traffic.limits.max_body_bytes}; 1 to 1Gi are possible"
         )
+    if spec.traffic.sticky is not None:
+        yield from _sticky("spec.traffic.sticky", spec.traffic.sticky)
+    yield from _matches(spec)
 
 
 def _repeated(field: str, names: Iterable[str]) -> Iterator[Problem]:
@@ -74,36 +59,94 @@ def _repeated(field: str, names: Iterable[str]) -> Iterator[Problem]:
             yield Problem(field, f"names {name} {count} times")
 
 
-def _steps(field: str, steps: Sequence[Step], checks: Sequence[Check]) -> Iterator[Problem]:
-    weight = shadow = 0.0
-    for index, step in enumerate(steps):
-        given = [name for name, value in zip(STEP_KINDS, _values(step), strict=True) if value is not None]
-        if len(given) != 1:
-            found = " and ".join(given) or "none"
-            yield Problem(f"{field}[{index}]", f"must be exactly one of {', '.join(STEP_KINDS)}; here is {found}")
-            continue
-        if step.set_weight is not None:
-            if step.set_weight < weight:
-                yield Problem(
-                    f"{field}[{index}].setWeight",
-                    f"falls from {weight:g} to {step.set_weight:g}: weights must not fall along the steps "
-                    "(a candidate that should get less is aborted)",
-                )
-            weight = step.set_weight
-        elif step.set_shadow is not None:
-            shadow = step.set_shadow
-        elif step.analysis is not None:
-            if not checks:
-                yield Problem(f"{field}[{index}].analysis", "has nothing to wait for: spec.analysis.checks is empty")
-            elif weight == shadow == 0:
-                yield Problem(
-                    f"{field}[{index}].analysis",
-                    "would wait forever: the candidate gets no requests before a setWeight or setShadow above 0",
-                )
+def _sticky(field: str, sticky: Sticky) -> Iterator[Problem]:
+    if (sticky.header is None) == (sticky.cookie is None):
+        found = "is none" if sticky.header is None else "are both"
+        yield Problem(field, f"names exactly one of header, cookie; here {found}")
+    if sticky.header is not None:
+        yield from _header(f"{field}.header", sticky.header)
+    if sticky.cookie is not None and sticky.cookie.startswith(KEPT_COOKIES):
+        yield Problem(f"{field}.cookie", f"may not begin with {' or '.join(KEPT_COOKIES)}")
+    if sticky.cookie is None and "ttl" in sticky.model_fields_set:
+        yield Problem(f"{field}.ttl", "is how long clients keep the cookie; with header it means nothing")
+    elif sticky.ttl < 1:
+        yield Problem(f"{field}.ttl", "is shorter than a second: cookies last whole seconds")
 
 
-def _values(step: Step) -> tuple[object, ...]:
-    return (step.set_weight, step.set_shadow, step.pause, step.analysis)
+def _header(field: str, name: str) -> Iterator[Problem]:
+    if name.lower().startswith(OWN_HEADERS):
+        yield Problem(field, f"may not begin with {OWN_HEADERS}: such headers are Tidegate's own")
+
+
+def _matches(spec: RolloutSpec) -> Iterator[Problem]:
+    given = given_strategies(spec.strategy)
+    if spec.traffic.match and not given:
+        yield Problem(
+            "spec.traffic.match", "is for canary: without a strategy a new version takes over at once; leave it out"
+        )
+    elif spec.traffic.match and given[0] in NO_MATCH:
+        yield Problem("spec.traffic.match", NO_MATCH[given[0]])
+    for index, match in enumerate(spec.traffic.match):
+        yield from _match(f"spec.traffic.match[{index}]", match)
+    if spec.strategy is not None and spec.strategy.blue_green is not None:
+        for index, match in enumerate(spec.strategy.blue_green.preview_match):
+            yield from _match(f"spec.strategy.blueGreen.previewMatch[{index}]", match)
+
+
+def _match(field: str, match: Match) -> Iterator[Problem]:
+    if not match.all_of:
+        yield from _condition(field, match)
+        return
+    beside = [*_subjects(match), *_demands(match)]
+    if beside:
+        yield Problem(
+            field, f"has allOf and beside it {' and '.join(beside)}: make that a condition of its own within allOf"
+        )
+    for index, condition in enumerate(match.all_of):
+        yield from _condition(f"{field}.allOf[{index}]", condition)
+
+
+def _condition(field: str, condition: Condition) -> Iterator[Problem]:
+    subjects, demands = _subjects(condition), _demands(condition)
+    if len(subjects) != 1:
+        found = "are both" if subjects else "is none"
+        yield Problem(field, f"names exactly one of header, feature; here {found}")
+    if len(demands) > 1:
+        yield Problem(
+            field, f"asks for at most one of exact, in, prefix, a range (min, below); here are {' and '.join(demands)}"
+        )
+    if condition.min is not None and condition.below is not None and condition.min >= condition.below:
+        yield Problem(
+            f"{field}.below", f"is {condition.below:g}, but min is {condition.min:g}: no number lies in between"
+        )
+    if condition.header is not None:
+        yield from _header(f"{field}.header", condition.header)
+    if subjects == ["header"]:
+        if sum(len(value.encode()) for value in condition.in_ if isinstance(value, str)) > LARGEST_VALUES:
+            yield Problem(f"{field}.in", f"is more than {LARGEST_VALUES} bytes in all")
+        values = [("exact", condition.exact), *((f"in[{index}]", one) for index, one in enumerate(condition.in_))]
+        for name, value in values:
+            if value is not None and not isinstance(value, str):
+                yield Problem(f"{field}.{name}", "must be text, as a header's value is: put it in quotes")
+        for name, number in (("min", condition.min), ("below", condition.below)):
+            if number is not None:
+                yield Problem(f"{field}.{name}", "is for features: a header is text; write exact, in or prefix")
+
+
+def _subjects(condition: Condition) -> list[str]:
+    """What the condition is about."""
+    return [name for name, value in (("header", condition.header), ("feature", condition.feature)) if value is not None]
+
+
+def _demands(condition: Condition) -> list[str]:
+    """What it asks of it."""
+    given = {
+        "exact": condition.exact is not None,
+        "in": bool(condition.in_),
+        "prefix": condition.prefix is not None,
+        "a range": condition.min is not None or condition.below is not None,
+    }
+    return [name for name, there in given.items() if there]
 
 
 def _check(field: str, check: Check) -> Iterator[Problem]:

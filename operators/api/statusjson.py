@@ -18,7 +18,18 @@ from operators.api.fields import basis_points, format_time, parse_time
 from operators.status import Condition, RolloutStatus
 
 TIMES: Final = frozenset(
-    {"at", "since", "started_at", "step_started_at", "until", "evidence_since", "promoted_at", "starting_since"}
+    {
+        "at",
+        "since",
+        "started_at",
+        "step_started_at",
+        "until",
+        "evidence_since",
+        "promoted_at",
+        "starting_since",
+        "counting_since",
+        "decided_at",
+    }
 )
 """Fields that hold seconds since the epoch."""
 SHARES: Final = frozenset({"weight", "shadow"})

@@ -9,10 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic.alias_generators import to_camel
+from pydantic import Field
 
-from operators.api.fields import Duration, Percent, Quantity, Time, parse_duration, parse_quantity
+from operators.api.block import DNS_LABEL, HEADER_NAME, Block
+from operators.api.fields import Duration, Quantity, Time, parse_duration, parse_quantity
+from operators.api.strategies import Match, Strategy
 from operators.plan import Command
 from operators.status import RolloutStatus
 
@@ -21,8 +22,8 @@ KIND: Final = "ModelRollout"
 RESOLVED_SHA256: Final = "tidegate.dev/resolved-sha256"
 """The annotation with the digest (hex) of the artifact that the model's URI meant when the manifest was applied."""
 
-DNS_LABEL: Final = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
 ENV_NAME: Final = r"^[A-Za-z_][A-Za-z0-9_]*$"
+COOKIE_NAME: Final = r"^[A-Za-z0-9_.-]+$"
 HOST: Final = r"^(\*|[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*)$"
 
 
@@ -36,14 +37,6 @@ class RolloutKey:
     def __str__(self) -> str:
         """`namespace/name`, for people."""
         return f"{self.namespace}/{self.name}"
-
-
-class Block(BaseModel):
-    """A block of a manifest: frozen, camelCase outside, no unknown fields, no conversion between types."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, alias_generator=to_camel, populate_by_name=True, allow_inf_nan=False
-    )
 
 
 class Input(Block):
@@ -128,42 +121,11 @@ class Serving(Block):
     )
 
 
-class Pause(Block):
-    """A wait: for a person without `duration`, else for the time to pass."""
+class Variant(Block):
+    """A further version of an experiment, beside `spec.model`, which is its control."""
 
-    duration: Duration | None = Field(default=None, description="How long; without it, until `promote`.")
-
-
-class AnalysisStep(Block):
-    """Waits until every check passes."""
-
-    min_samples: int = Field(default=1, ge=1, description="Requests that the candidate must have answered before.")
-    max_duration: Duration | None = Field(
-        default=None, description="When this time is over and a check is still inconclusive, onInconclusive decides."
-    )
-
-
-class Step(Block):
-    """One step of a canary: exactly one of its fields."""
-
-    set_weight: Percent | None = Field(default=None, description="Percent of the live requests for the candidate.")
-    set_shadow: Percent | None = Field(
-        default=None, description="Percent of the live requests copied to the candidate."
-    )
-    pause: Pause | None = Field(default=None, description="Waits, for a person or for the time to pass.")
-    analysis: AnalysisStep | None = Field(default=None, description="Waits until every check passes.")
-
-
-class Canary(Block):
-    """The candidate gets more and more of the traffic, step by step, and becomes stable after the last one."""
-
-    steps: tuple[Step, ...] = Field(default=(), max_length=100, description="The steps in order.")
-
-
-class Strategy(Block):
-    """How a new version takes over."""
-
-    canary: Canary | None = Field(default=None, description="Step by step.")
+    name: str = Field(pattern=DNS_LABEL, max_length=40, description="What the version is called in the experiment.")
+    model: Model = Field(description="What it is.")
 
 
 class Check(Block):
@@ -216,9 +178,16 @@ class Analysis(Block):
 class Sticky(Block):
     """What decides which version a request gets."""
 
-    header: str = Field(
-        pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$", max_length=128, description="Equal values get the same version."
+    header: str | None = Field(
+        default=None, pattern=HEADER_NAME, max_length=128, description="A request header: equal values, same version."
     )
+    cookie: str | None = Field(
+        default=None,
+        pattern=COOKIE_NAME,
+        max_length=128,
+        description="A cookie, which clients without it are given: same version as long as they keep it.",
+    )
+    ttl: Duration = Field(default=2_592_000.0, gt=0, description="How long clients keep the cookie; 30d if unset.")
 
 
 class Retries(Block):
@@ -243,6 +212,11 @@ class Traffic(Block):
         default=("*",), min_length=1, max_length=64, description="Host names the model answers on; * is any other host."
     )
     sticky: Sticky | None = Field(default=None, description="Same key, same version; without it each request is drawn.")
+    match: tuple[Match, ...] = Field(
+        default=(),
+        max_length=20,
+        description="canary only: requests that the candidate answers whatever its weight: any of these.",
+    )
     timeout: Duration = Field(default=5.0, gt=0, description="The time after which a request is answered 504.")
     retries: Retries = Field(default=Retries(), description="Attempts on another replica of the same version.")
     limits: Limits = Field(default=Limits(), description="What is refused before it reaches the model.")
@@ -260,6 +234,9 @@ class RolloutSpec(Block):
     serving: Serving = Field(default=Serving(), description="How each version runs.")
     strategy: Strategy | None = Field(
         default=None, description="How a new version takes over; without it, at once when it is ready."
+    )
+    variants: tuple[Variant, ...] = Field(
+        default=(), max_length=9, description="abTest and bandit: further versions that run beside spec.model."
     )
     analysis: Analysis = Field(default=Analysis(), description="What is watched in every step.")
     traffic: Traffic = Field(default=Traffic(), description="How requests find the model.")

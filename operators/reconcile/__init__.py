@@ -8,6 +8,8 @@ carried out and acknowledged, with no time passing, is answered by the same plan
     draft.py       the status under construction, and the few changes that can be made to it
     commands.py    what people asked for
     progress.py    readiness, checks, steps: the way of a candidate
+    comparison.py  what an experiment has found, and the weights of a bandit
+    variants.py    the way of an experiment with variants
     traffic.py     the route and the versions that follow from a status
     conditions.py  phase and conditions: the status in words
 """
@@ -15,7 +17,9 @@ carried out and acknowledged, with no time passing, is answered by the same plan
 from operators.api import ModelRollout, revision_of, target_of
 from operators.observe import Observed
 from operators.plan import Plan
+from operators.reconcile import variants
 from operators.reconcile.commands import abort_on_command, carry_out
+from operators.reconcile.comparison import compare
 from operators.reconcile.conditions import describe
 from operators.reconcile.draft import Draft
 from operators.reconcile.progress import advance, watch
@@ -38,13 +42,18 @@ def reconcile(rollout: ModelRollout, observed: Observed) -> Plan:
         return _plan(draft, None)
     draft.count_ready()
     watch(draft)
+    variants.watch(draft)
+    compare(draft)
     if observed.serve is None:
         # Nothing can be started and nobody knows what runs: only taking traffic away is safe.
         abort_on_command(draft)
     else:
+        draft.follow_strategy()
         carry_out(draft)
         _follow_spec(draft)
+        variants.follow(draft)
         advance(draft)
+        variants.advance(draft)
         draft.drop_retired()
     return _plan(draft, route_of(rollout, draft.status, observed, draft.now))
 
@@ -71,7 +80,9 @@ def _plan(draft: Draft, route: Route | None) -> Plan:
     rollout, observed = draft.rollout, draft.observed
     deleting = rollout.metadata.deletion_timestamp is not None
     gone = deleting and observed.route.published is None and observed.route.acknowledged
-    targets = () if gone else tuple(target_of(revision, rollout) for revision in draft.versions)
+    targets = (
+        () if gone else tuple(target_of(revision, rollout, draft.size_of(revision)) for revision in draft.versions)
+    )
     status = describe(draft, route)
     return Plan(
         targets=tuple(sorted(targets, key=lambda target: target.key)),

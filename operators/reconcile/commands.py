@@ -1,15 +1,14 @@
 """What people asked for: abort, undo, retry, promote. Every command is answered, by doing it or by saying why not."""
 
 from collections.abc import Callable, Mapping
-from typing import Final
 
 from operators.api import revision_of
-from operators.plan import Command
+from operators.api.strategies import CANDIDATE, CONTROL
+from operators.plan import Command, Promotion
+from operators.reconcile import variants
 from operators.reconcile.draft import Draft
 from operators.status import Revision
 from operators.strategies import ALL
-
-PROMOTIONS: Final = ("step", "full")
 
 
 def carry_out(draft: Draft) -> None:
@@ -31,11 +30,6 @@ def abort_on_command(draft: Draft) -> None:
         _abort(draft, draft.rollout.commands[Command.ABORT])
 
 
-def forced(draft: Draft) -> bool:
-    """Whether somebody asked to promote in spite of failed checks."""
-    return "force" in draft.rollout.commands.get(Command.PROMOTE, "").split(",")
-
-
 def refuse(draft: Draft, command: Command, why: str) -> None:
     """Answer a command that makes no sense now."""
     draft.consumed.append(command)
@@ -50,18 +44,27 @@ def _version(draft: Draft) -> str:
 
 
 def _abort(draft: Draft, _value: str) -> None:
-    if draft.status.candidate is None:
+    if draft.status.candidate is None and not draft.status.variants:
         refuse(draft, Command.ABORT, "nothing is rolling out")
         return
     draft.consumed.append(Command.ABORT)
-    draft.abort("somebody asked for it")
+    _take_back(draft, "somebody asked for it")
+
+
+def _take_back(draft: Draft, why: str) -> None:
+    """All requests to the stable version."""
+    if draft.status.candidate is not None:
+        draft.abort(why)
+    else:
+        variants.stop(draft, why)
 
 
 def _undo(draft: Draft, value: str) -> None:
     status = draft.status
-    if status.candidate is not None and value in ("", status.stable.id if status.stable is not None else ""):
+    under_way = status.candidate is not None or bool(status.variants)
+    if under_way and value in ("", status.stable.id if status.stable is not None else ""):
         draft.consumed.append(Command.UNDO)
-        draft.abort("somebody asked for undo")
+        _take_back(draft, "somebody asked for undo")
         return
     former = [revision for revision in status.revisions if status.stable is None or revision.id != status.stable.id]
     chosen = _choose(former, value)
@@ -90,34 +93,70 @@ def _choose(former: list[Revision], value: str) -> Revision | None:
 
 
 def _retry(draft: Draft, _value: str) -> None:
-    if draft.status.failed is None:
+    status = draft.status
+    ended = bool(status.trial) and not status.variants
+    lacking = any(variant.failure for variant in status.variants)
+    if status.failed is None and not ended and not lacking:
         refuse(draft, Command.RETRY, "no version was aborted or taken back")
         return
     draft.consumed.append(Command.RETRY)
-    version = draft.status.failed
-    draft.change(failed=None, failure="")
-    draft.tell("Retried", f"{version} may be tried again", version)
+    again = status.failed or "the experiment"
+    draft.change(failed=None, failure="", trial="")
+    draft.tell("Retried", f"{again} may be tried again", status.failed or _version(draft))
 
 
 def _promote(draft: Draft, value: str) -> None:
-    """Check a promotion, and carry out one to the end."""
-    status, strategy = draft.status, draft.strategy
-    extent, *options = value.split(",")
-    if extent not in PROMOTIONS or any(option != "force" for option in options):
-        refuse(draft, Command.PROMOTE, f"{value!r} is neither step nor full, nor one of them with ,force")
-    elif status.candidate is None:
-        hint = f"; try the aborted version again with `tidegate retry {draft.name}`" if status.failure else ""
-        refuse(draft, Command.PROMOTE, f"nothing is rolling out{hint}")
-    elif draft.rollout.spec.paused:
+    """Check a promotion, and carry out one that ends a rollout."""
+    try:
+        promotion = Promotion.parse(value)
+    except ValueError as error:
+        refuse(draft, Command.PROMOTE, str(error))
+        return
+    if draft.rollout.spec.paused and (draft.status.candidate is not None or draft.status.variants):
         refuse(draft, Command.PROMOTE, f"the rollout is paused: say `tidegate resume {draft.name}` first")
+    elif draft.status.candidate is not None:
+        _promote_candidate(draft, promotion)
+    elif draft.status.variants:
+        _promote_variant(draft, promotion)
+    else:
+        hint = f"; try the aborted version again with `tidegate retry {draft.name}`" if draft.status.failure else ""
+        refuse(draft, Command.PROMOTE, f"nothing is rolling out{hint}")
+
+
+def _promote_candidate(draft: Draft, promotion: Promotion) -> None:
+    status, strategy, candidate = draft.status, draft.strategy, draft.candidate
+    if promotion.variant not in (None, CANDIDATE):
+        refuse(draft, Command.PROMOTE, f"there is no variant {promotion.variant}: {candidate.revision.id} rolls out")
     elif status.step is None:
-        refuse(draft, Command.PROMOTE, f"{status.candidate.revision.id} is not ready yet")
+        refuse(draft, Command.PROMOTE, f"{candidate.revision.id} is not ready yet")
     elif status.step >= strategy.count:
         refuse(draft, Command.PROMOTE, "all steps are done, only the routers have not yet acknowledged the last one")
-    elif status.candidate.ready == 0:
-        refuse(draft, Command.PROMOTE, f"no replica of {status.candidate.revision.id} answers")
-    elif extent == "full":
+    elif candidate.ready == 0:
+        refuse(draft, Command.PROMOTE, f"no replica of {candidate.revision.id} answers")
+    elif promotion.full:
         draft.consumed.append(Command.PROMOTE)
-        draft.change(step=strategy.count, step_started_at=draft.now, awaits_promotion=False)
-        draft.change(weight=ALL.weight, shadow=ALL.shadow)
-        draft.tell("PromotedByHand", "somebody promoted it past all remaining steps", status.candidate.revision.id)
+        draft.tell("PromotedByHand", "somebody promoted it past all remaining steps", candidate.revision.id)
+        draft.change(step_started_at=draft.now, awaits_promotion=False)
+        if status.replicas is None:
+            draft.change(step=strategy.count)
+            draft.give(ALL)
+        else:
+            draft.change(step=strategy.count - 1)  # that brings it to full size first
+
+
+def _promote_variant(draft: Draft, promotion: Promotion) -> None:
+    experiment = draft.status.experiment
+    parts = {variant.name: variant for variant in draft.taking_part}
+    name = promotion.variant or (experiment.winner if experiment is not None else "")
+    if experiment is None:
+        refuse(draft, Command.PROMOTE, "the variants are not ready yet")
+    elif not name:
+        refuse(draft, Command.PROMOTE, f"nobody has won yet: name one of {', '.join(parts)} with --variant")
+    elif name not in parts and name != CONTROL:
+        refuse(draft, Command.PROMOTE, f"{name} is none of the variants that take part: {', '.join(parts)}")
+    elif name in parts and parts[name].ready == 0:
+        refuse(draft, Command.PROMOTE, f"no replica of {name} answers")
+    else:
+        draft.consumed.append(Command.PROMOTE)
+        draft.tell("PromotedByHand", f"somebody promoted {name}", _version(draft))
+        variants.promote(draft, name)

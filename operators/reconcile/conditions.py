@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from operators.analysis import worst
 from operators.api import revision_of
+from operators.api.strategies import CONTROL
 from operators.reconcile.draft import Draft
 from operators.status import Condition, Phase, RolloutStatus, Verdict
 from router.ir import Route
@@ -50,7 +51,7 @@ def _summary(draft: Draft) -> Summary:
     if observed.conflict is not None:
         phase = Phase.PENDING if status.stable is None else Phase.DEGRADED
         return Summary(phase, "RouteConflict", observed.conflict)
-    summary = _rest(draft) if status.candidate is None else _way(draft)
+    summary = _way(draft) if status.candidate is not None else _experiment(draft) if status.variants else _rest(draft)
     if observed.serve is None:
         message = f"Ray Serve cannot be reached: traffic stays as it is and the rollout waits; {summary.message}"
         return Summary(summary.phase, "RayUnreachable", message)
@@ -92,19 +93,44 @@ def _way(draft: Draft) -> Summary:
         message = f"{version} is paused; say `tidegate resume {draft.name}` to go on"
         return Summary(Phase.PAUSED, "Paused", message)
     if status.step is None:
-        wanted = draft.rollout.spec.serving.replicas
         state = draft.state(candidate.revision)
         detail = f": {state.message}" if state.message else ""
-        message = f"{version} is starting, {candidate.ready} of {wanted} replicas are ready{detail}"
+        message = f"{version} is starting, {candidate.ready} of {draft.size} replicas are ready{detail}"
         return Summary(phase, "Starting", message)
     if status.step >= draft.strategy.count:
         return Summary(phase, "Promoting", f"{version}: {draft.waiting or 'all steps are done'}")
     step = f"step {status.step + 1} of {draft.strategy.count}: {draft.strategy.title(status.step)}"
     waiting = f", {draft.waiting}" if draft.waiting else ""
     if status.awaits_promotion:
-        message = f"{version}: {step}{waiting}: `tidegate promote {draft.name}`"
+        lost = status.experiment is not None and status.experiment.winner == CONTROL
+        hint = f"`tidegate {'abort' if lost else 'promote'} {draft.name}`"
+        message = f"{version}: {step}{waiting}: {hint}"
         return Summary(Phase.PAUSED, "AwaitingPromotion", message)
     return Summary(phase, "Stepping", f"{version}: {step}{waiting}")
+
+
+def _experiment(draft: Draft) -> Summary:
+    """Variants run beside the stable version."""
+    status, name = draft.status, draft.name
+    beside = ", ".join(f"{variant.name} ({variant.revision.id})" for variant in draft.taking_part)
+    out = "".join(
+        f"; {variant.name} was taken out: {variant.failure}" for variant in status.variants if variant.failure
+    )
+    if draft.rollout.spec.paused:
+        return Summary(Phase.PAUSED, "Paused", f"{beside} are paused; say `tidegate resume {name}` to go on{out}")
+    experiment = status.experiment
+    if experiment is None:
+        full = draft.rollout.spec.serving.replicas
+        ready = ", ".join(f"{variant.name} {variant.ready} of {full} replicas" for variant in draft.taking_part)
+        return Summary(Phase.PROGRESSING, "Starting", f"the variants are starting: {ready}{out}")
+    if status.awaits_promotion:
+        winner = f" --variant {experiment.winner}" if experiment.winner else " --variant NAME"
+        message = (
+            f"{draft.waiting or 'waits for a person'}: `tidegate promote {name}{winner}`; {experiment.message}{out}"
+        )
+        return Summary(Phase.PAUSED, "AwaitingPromotion", message)
+    detail = f": {experiment.message}" if experiment.message else ""
+    return Summary(Phase.PROGRESSING, "Comparing", f"{beside} beside {CONTROL}{detail}{out}")
 
 
 def _conditions(draft: Draft, route: Route | None, summary: Summary) -> Iterator[Condition]:
@@ -137,7 +163,7 @@ def _candidate_ready(draft: Draft) -> Iterator[Condition]:
         yield Condition("CandidateReady", None, "RayUnreachable", "Ray Serve cannot be reached", now)
         return
     state = draft.state(candidate.revision)
-    count = f"{candidate.ready} of {draft.rollout.spec.serving.replicas} replicas of {version} are ready"
+    count = f"{candidate.ready} of {draft.size} replicas of {version} are ready"
     if status.step is not None and candidate.ready > 0:
         yield Condition("CandidateReady", True, "Ready", count, now)
     else:

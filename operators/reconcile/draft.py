@@ -6,10 +6,10 @@ from typing import Any, Final
 
 from operators.api import ModelRollout, revision_of
 from operators.observe import Observed
-from operators.plan import Command, Event
-from operators.reconcile.traffic import endpoints_of, route_of
-from operators.status import Candidate, Decision, Retiring, Revision, RolloutStatus
-from operators.strategies import REPLACE, Strategy, strategy_for
+from operators.plan import Command, Event, Promotion
+from operators.reconcile.traffic import endpoints_of, route_of, wanted_weights
+from operators.status import Candidate, Decision, Retiring, Revision, RolloutStatus, Variant
+from operators.strategies import REPLACE, Shares, Strategy, strategy_for
 from router.ir import Route
 from serving.spec import TargetPhase, TargetState
 
@@ -64,9 +64,34 @@ class Draft:
         """Every version that must run."""
         if self.status.candidate is not None:
             yield self.status.candidate.revision
+        yield from (variant.revision for variant in self.taking_part)
         if self.status.stable is not None:
             yield self.status.stable
         yield from (retiring.revision for retiring in self.status.retiring)
+
+    @property
+    def taking_part(self) -> tuple[Variant, ...]:
+        """The variants of the experiment that were not taken out."""
+        return tuple(variant for variant in self.status.variants if not variant.failure)
+
+    @property
+    def size(self) -> int:
+        """How many replicas the candidate is meant to have."""
+        return self.status.replicas or self.rollout.spec.serving.replicas
+
+    def size_of(self, revision: Revision) -> int | None:
+        """How many replicas a version is meant to have, where that is not the manifest's number."""
+        candidate = self.status.candidate
+        sizes = {one.revision.id: one.replicas for one in self.status.retiring}
+        if candidate is not None:
+            sizes[candidate.revision.id] = self.status.replicas
+        return sizes.get(revision.id)
+
+    @property
+    def shares(self) -> Shares:
+        """What the candidate is meant to get."""
+        status = self.status
+        return Shares(status.weight, status.shadow, status.selected, status.replicas)
 
     @property
     def strategy(self) -> Strategy:
@@ -79,6 +104,14 @@ class Draft:
         undone = version != self.wanted.id
         return REPLACE if undone or version in recent else strategy_for(self.rollout)
 
+    @property
+    def forced(self) -> bool:
+        """Whether somebody asks to promote in spite of failed checks."""
+        try:
+            return Promotion.parse(self.rollout.commands.get(Command.PROMOTE, "step")).force
+        except ValueError:
+            return False  # it is refused
+
     def state(self, revision: Revision) -> TargetState:
         """What Ray Serve says of a version."""
         return (self.observed.serve or {}).get(revision.id, MISSING)
@@ -88,22 +121,34 @@ class Draft:
         return route_of(self.rollout, self.status, self.observed, self.now)
 
     def in_force(self) -> bool:
-        """Whether every router runs the route of the status so far, with the shares that the candidate is meant to get.
+        """Whether every router runs the route of the status so far, with what the versions are meant to get.
 
-        They are less while it has no endpoints.
+        That is less while they have no endpoints.
         """
-        route, candidate = self.route(), self.status.candidate
-        if candidate is None or self.observed.route.published != route or not self.observed.route.acknowledged:
+        route, status = self.route(), self.status
+        if self.observed.route.published != route or not self.observed.route.acknowledged:
             return False
-        weight = next(one.weight for one in route.backends if one.version == candidate.revision.id)
+        wanted = wanted_weights(status)
+        given = {backend.version: backend.weight for backend in route.backends}
         shadow = route.mirror.share if route.mirror is not None else 0
-        return (weight, shadow) == (self.status.weight, self.status.shadow)
+        if not wanted or any(given[version] < weight for version, weight in wanted.items()):
+            return False
+        # While stable has no endpoints, its requests go to the others, and where those get none there are none.
+        alone = status.stable is not None and not endpoints_of(self.observed, status.stable.id)
+        if alone and not any(given.values()):
+            return True
+        exact = all(given[version] == weight for version, weight in wanted.items())
+        return (alone or exact) and (shadow, route.selection is not None) == (status.shadow, status.selected)
 
     # Changes.
 
     def change(self, **fields: Any) -> None:
         """Replace fields of the status."""
         self.status = replace(self.status, **fields)
+
+    def give(self, shares: Shares) -> None:
+        """Note what the candidate is meant to get from now on."""
+        self.change(weight=shares.weight, shadow=shares.shadow, selected=shares.selected, replicas=shares.replicas)
 
     def tell(self, reason: str, message: str, version: str, warning: bool = False) -> None:
         """Note a decision: an event, and a line of history."""
@@ -130,6 +175,11 @@ class Draft:
         if candidate is not None:
             ready = len(endpoints_of(self.observed, candidate.revision.id))
             self.change(candidate=replace(candidate, ready=ready))
+        variants = (
+            replace(one, ready=0 if one.failure else len(endpoints_of(self.observed, one.revision.id)))
+            for one in self.status.variants
+        )
+        self.change(variants=tuple(variants))
 
     def may_begin(self, revision: Revision) -> bool:
         """Whether Ray Serve shows no failure of the version from the last time.
@@ -144,15 +194,37 @@ class Draft:
         candidate = Candidate(
             replace(revision, promoted_at=None), self.now, len(endpoints_of(self.observed, revision.id))
         )
-        self.change(candidate=candidate, retiring=retiring, checks=(), **_NOT_STARTED)
+        self.change(candidate=candidate, retiring=retiring)
+        self._before_the_first_step()
         self.tell("Started", f"{revision.id} starts: {why}", revision.id)
+
+    def follow_strategy(self) -> None:
+        """Take a candidate back to before the first step when the steps that it went through are another strategy's.
+
+        What it got there may be what it must not get here, and what it was tried on proves nothing here.
+        """
+        candidate = self.status.candidate
+        if candidate is None or self.status.strategy == self.strategy.kind:
+            return
+        version, begun = candidate.revision.id, self.status.step is not None
+        if self.wanted.id not in (version, self.status.failed):
+            return  # it is about to give way to another version
+        self._before_the_first_step()
+        if begun:
+            self.tell("StartedOver", f"{version} starts over: it is rolled out in another way now", version)
+
+    def _before_the_first_step(self) -> None:
+        strategy = self.strategy
+        self.change(checks=(), experiment=None, **_NOT_STARTED | {"strategy": strategy.kind})
+        if strategy.count:
+            self.change(replicas=strategy.shares(0, Shares()).replicas)  # it starts in the size of its first step
 
     def retire_candidate(self, delayed: bool = True) -> None:
         """Take the candidate off its way; one that was ready keeps its replicas for a while if `delayed`."""
         candidate = self.status.candidate
         if candidate is not None:
             stay = delayed and self.status.step is not None
-            self.change(candidate=None, retiring=self._retiring(candidate.revision, stay), **_NOT_STARTED)
+            self.change(candidate=None, retiring=self.retiring(candidate.revision, stay), **_NOT_STARTED)
 
     def abort(self, why: str, delayed: bool = True) -> None:
         """Take all traffic from the candidate at once, and do not try it again by itself."""
@@ -170,16 +242,14 @@ class Draft:
         self.change(failed=wanted if version == wanted else self.status.failed, failure=message)
         self.tell("Aborted", message, version, warning=True)
 
-    def promote(self) -> None:
-        """Make the candidate stable; the version before it stays a while for an instant `undo`."""
-        candidate, before = self.status.candidate, self.status.stable
-        if candidate is None:
-            return
-        stable = replace(candidate.revision, promoted_at=self.now)
-        former = (revision for revision in self.status.revisions if revision.id != stable.id)
+    def install(self, revision: Revision, ready: int) -> None:
+        """Make a version stable that takes all requests; the one before it stays a while for an instant `undo`."""
+        before = self.status.stable
+        stable = replace(revision, promoted_at=self.now)
+        former = (one for one in self.status.revisions if one.id != stable.id)
         kept = (stable, *former)[: 1 + self.rollout.spec.revision_history_limit]
-        retiring = self.status.retiring if before is None else self._retiring(before, stay=True)
-        self.change(stable=stable, stable_ready=candidate.ready, candidate=None, retiring=retiring, revisions=kept)
+        retiring = self.status.retiring if before is None else self.retiring(before, stay=True)
+        self.change(stable=stable, stable_ready=ready, candidate=None, retiring=retiring, revisions=kept)
         self.change(failure="", **_NOT_STARTED)
         instead = f" instead of {before.id}" if before else ""
         self.tell("Promoted", f"{stable.id} is stable{instead} and serves all requests", stable.id)
@@ -194,16 +264,20 @@ class Draft:
                 kept.append(one)
         self.change(retiring=tuple(kept))
 
-    def _retiring(self, revision: Revision, stay: bool) -> tuple[Retiring, ...]:
+    def retiring(self, revision: Revision, stay: bool) -> tuple[Retiring, ...]:
+        """The retiring versions and this one; its replicas stay for a while if `stay`."""
         delay = self.rollout.spec.scale_down_delay_seconds if stay else 0
-        return (*self.status.retiring, Retiring(revision, round(self.now + delay, 3)))
+        return (*self.status.retiring, Retiring(revision, round(self.now + delay, 3), self.size_of(revision)))
 
 
 _NOT_STARTED: Final[dict[str, Any]] = {
+    "strategy": None,
     "step": None,
     "step_started_at": None,
     "weight": 0,
     "shadow": 0,
+    "selected": False,
+    "replicas": None,
     "evidence_since": None,
     "awaits_promotion": False,
 }

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 from operators.analysis import evaluate, evidence, worst
 from operators.plan import Command
-from operators.reconcile.commands import forced, refuse
+from operators.reconcile.commands import refuse
+from operators.reconcile.comparison import begin, manifest_of
 from operators.reconcile.draft import Draft
 from operators.status import Verdict
 from operators.strategies import ALL, Abort, Advance, Move, Shares, Stage, Wait
@@ -21,12 +22,14 @@ def watch(draft: Draft) -> None:
         return
     traffic = draft.observed.traffic or {}
     of_stable = evidence(traffic.get(status.stable.id if status.stable is not None else ""), live=True)
-    of_candidate = evidence(traffic.get(draft.candidate.revision.id), live=status.weight > 0)
+    # Copies are judged only where there is nothing that users see.
+    live = status.weight > 0 or (status.selected and status.shadow == 0)
+    of_candidate = evidence(traffic.get(draft.candidate.revision.id), live=live)
     needed = draft.strategy.min_samples(draft.step)
     draft.change(checks=evaluate(spec.analysis.checks, of_stable, of_candidate, needed))
     draft.wake(draft.now + spec.analysis.interval)
     failed = next((check for check in draft.status.checks if check.verdict is Verdict.FAIL), None)
-    if failed is not None and not forced(draft):
+    if failed is not None and not draft.forced:
         draft.abort(f"check {failed.name} failed: {failed.message}")
 
 
@@ -51,7 +54,7 @@ def _judged(draft: Draft) -> bool:
         and status.step is not None
         and status.step < draft.strategy.count
         and status.evidence_since is not None
-        and (status.weight > 0 or status.shadow > 0)
+        and (status.weight > 0 or status.shadow > 0 or status.selected)
         and bool(draft.rollout.spec.analysis.checks)
     )
 
@@ -64,7 +67,7 @@ def _is_ready(draft: Draft) -> bool:
     candidate = draft.candidate
     if draft.status.step is not None:
         return candidate.ready > 0
-    needed = draft.rollout.spec.serving.replicas if draft.status.stable is not None else 1
+    needed = draft.size if draft.status.stable is not None else 1
     return draft.state(candidate.revision).phase is TargetPhase.RUNNING and candidate.ready >= needed
 
 
@@ -104,9 +107,8 @@ def _begun(draft: Draft) -> bool:
 def _enter(draft: Draft, step: int, before: Shares) -> None:
     """Put the candidate into a step, with the shares that belong to it."""
     strategy = draft.strategy
-    shares = strategy.shares(step, before) if step < strategy.count else ALL
-    draft.change(step=step, step_started_at=draft.now, weight=shares.weight, shadow=shares.shadow)
-    draft.change(awaits_promotion=False)
+    draft.give(strategy.shares(step, before) if step < strategy.count else ALL)
+    draft.change(step=step, step_started_at=draft.now, awaits_promotion=False)
     if step < strategy.count:
         title = f"step {step + 1} of {strategy.count}: {strategy.title(step)}"
         draft.tell("Step", title, draft.candidate.revision.id)
@@ -114,35 +116,45 @@ def _enter(draft: Draft, step: int, before: Shares) -> None:
 
 def _move(draft: Draft) -> bool:
     """One move of the candidate; False when the next one needs something new."""
-    step, strategy = draft.step, draft.strategy
-    shares = Shares(draft.status.weight, draft.status.shadow)
+    step, strategy, shares = draft.step, draft.strategy, draft.shares
     if step > strategy.count or (step == strategy.count and shares != ALL):
         # The steps were edited and this one is no more. Going on would promote what was never tried.
         _enter(draft, 0, Shares())
         return True
     if step == strategy.count:
         if draft.in_force():
-            draft.promote()
+            draft.install(draft.candidate.revision, draft.candidate.ready)
         else:
             draft.waiting = "all steps are done, waiting for the routers to give it all requests"
         return False
     shares = strategy.shares(step, shares)
-    draft.change(weight=shares.weight, shadow=shares.shadow)
+    draft.give(shares)
+    if draft.status.evidence_since is None and shares.selected and draft.in_force():
+        draft.change(evidence_since=draft.now)  # selected requests reach it before any step divides the traffic
     move = _judge(draft)
     if isinstance(move, Advance):
         if move.fresh:
             draft.change(evidence_since=draft.now)
         _enter(draft, step + 1, shares)
+        if move.fresh and manifest_of(draft) is not None:
+            begin(draft)
         return True
     if isinstance(move, Abort):
-        inconclusive = next(check for check in draft.status.checks if check.verdict is Verdict.INCONCLUSIVE)
-        draft.abort(f"{move.message}: check {inconclusive.name}: {inconclusive.message}")
+        draft.abort(move.message + _detail(draft))
         return False
     draft.waiting = move.message
     draft.change(awaits_promotion=move.person)
     if move.until is not None:
         draft.wake(move.until)
     return False
+
+
+def _detail(draft: Draft) -> str:
+    """What the experiment or the first inconclusive check says beside an abort."""
+    if draft.status.experiment is not None and draft.status.experiment.winner:
+        return f": {draft.status.experiment.message}"
+    inconclusive = (check for check in draft.status.checks if check.verdict is Verdict.INCONCLUSIVE)
+    return next((f": check {check.name}: {check.message}" for check in inconclusive), "")
 
 
 def _judge(draft: Draft) -> Move:
@@ -153,7 +165,9 @@ def _judge(draft: Draft) -> Move:
         step=draft.step,
         started_at=status.step_started_at or draft.now,
         settled=draft.in_force(),
+        sized=draft.candidate.ready >= draft.size,
         verdict=_verdict(draft),
+        winner=status.experiment.winner if status.experiment is not None else "",
         awaits_promotion=status.awaits_promotion,
     )
     move = draft.strategy.judge(stage)
@@ -167,7 +181,7 @@ def _judge(draft: Draft) -> Move:
         draft.consumed.append(Command.PROMOTE)
         message = f"somebody promoted it past step {draft.step + 1}"
         draft.tell("PromotedByHand", message, draft.candidate.revision.id)
-        if forced(draft) and status.evidence_since is not None:
+        if draft.forced and status.evidence_since is not None:
             draft.change(evidence_since=draft.now)  # what failed was waved through; from here on it counts again
     return promoted
 

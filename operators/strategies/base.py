@@ -15,10 +15,16 @@ from router.ir import BASIS_POINTS
 
 @dataclass(frozen=True, slots=True)
 class Shares:
-    """What a candidate is meant to get, in basis points: of the live requests, and of them as copies."""
+    """What a candidate is meant to get.
+
+    In basis points: `weight` of the live requests, and `shadow` of them as copies. `selected`: the requests that the
+    manifest selects for it. `replicas`: its size, where that is not the manifest's.
+    """
 
     weight: int = 0
     shadow: int = 0
+    selected: bool = False
+    replicas: int | None = None
 
 
 ALL = Shares(weight=BASIS_POINTS)
@@ -29,8 +35,9 @@ ALL = Shares(weight=BASIS_POINTS)
 class Stage:
     """Where a candidate stands, as far as a strategy must know it.
 
-    `settled`: every router runs the route that gives the candidate the shares of this step. `verdict` is the worst of
-    all checks, None when there is nothing to judge: no checks, or no requests that could reach the candidate.
+    `settled`: every router runs the route that gives the candidate the shares of this step. `sized`: it has all the
+    replicas that it is meant to have. `verdict` is the worst of all checks, None when there is nothing to judge: no
+    checks, or no requests that could reach the candidate. `winner` is the arm that has won the experiment, if any.
     `awaits_promotion`: the step has come to a point that only a person gets it past. `promoted`: a person does.
     """
 
@@ -38,7 +45,9 @@ class Stage:
     step: int
     started_at: float
     settled: bool
+    sized: bool
     verdict: Verdict | None
+    winner: str = ""
     awaits_promotion: bool = False
     promoted: bool = False
 
@@ -71,6 +80,10 @@ Move = Wait | Advance | Abort
 
 class Strategy(Protocol):
     """A way from a ready candidate to a stable version. Steps count from 0."""
+
+    @property
+    def kind(self) -> str:
+        """What tells its steps from another strategy's. A candidate among the steps of another kind starts over."""
 
     @property
     def count(self) -> int:

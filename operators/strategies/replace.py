@@ -9,4 +9,4 @@ from typing import Final
 from operators.strategies.base import Strategy
 from operators.strategies.canary import Canary
 
-REPLACE: Final[Strategy] = Canary(steps=())
+REPLACE: Final[Strategy] = Canary(steps=(), kind="replace")

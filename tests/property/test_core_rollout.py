@@ -3,6 +3,7 @@
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -12,39 +13,107 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "core"))
 
 from core_world import ERRORS, World, canary, counters, model
 
+from operators.observe import VersionFeedback
 from operators.reconcile import reconcile
-from operators.status import Candidate, RolloutStatus
+from operators.status import Candidate, Phase, RolloutStatus, Tally
+from operators.strategies import strategy_for
+from operators.strategies.canary import Canary
 
-NUMBERS = st.integers(1, 3)
-STRATEGIES = st.sampled_from(
-    [
-        None,
-        canary({"setWeight": 5}, {"pause": {"duration": "1m"}}, {"setWeight": 33.33}, {"pause": {}}),
-        canary(
+MODELS = 4
+NUMBERS = st.integers(1, MODELS)
+PREVIEW = [{"header": "x-preview"}]
+REWARD = {"metric": "feedback-reward", "minSamples": 10}
+SUCCESS = {"metric": "success-rate", "minSamples": 10}
+SHARES = {"control": 50, "b": 30, "c": 20}
+WAYS: dict[str, dict[str, Any]] = {
+    "at once": {},
+    "canary": {
+        "strategy": canary({"setWeight": 5}, {"pause": {"duration": "1m"}}, {"setWeight": 33.33}, {"pause": {}})
+    },
+    "canary that is shadowed first": {
+        "strategy": canary(
             {"setShadow": 100},
             {"analysis": {"minSamples": 50, "maxDuration": "2m"}},
             {"setShadow": 0},
             {"setWeight": 50},
-        ),
-        canary({"pause": {}}, {"setWeight": 0.01}, {"setWeight": 100}, {"pause": {"duration": "30s"}}),
+        )
+    },
+    "canary that gets everything before its end": {
+        "strategy": canary({"pause": {}}, {"setWeight": 0.01}, {"setWeight": 100}, {"pause": {"duration": "30s"}})
+    },
+    "canary with sizes": {
+        "strategy": canary({"setReplicas": 1}, {"setWeight": 10}, {"pause": {"duration": "30s"}}, {"setWeight": 40})
+    },
+    "canary with sizes in between": {
+        "strategy": canary(
+            {"setWeight": 1}, {"setReplicas": 1}, {"pause": {}}, {"setWeight": 100}, {"setReplicas": 1}, {"pause": {}}
+        )
+    },
+    "canary that answers selected requests": {
+        "strategy": canary({"analysis": {"minSamples": 20}}, {"setWeight": 20}, {"pause": {"duration": "1m"}}),
+        "traffic": {"match": PREVIEW},
+    },
+    "blue-green": {
+        "strategy": {
+            "blueGreen": {
+                "previewMatch": PREVIEW,
+                "prePromotionAnalysis": {"minSamples": 20, "maxDuration": "5m"},
+                "autoPromote": False,
+                "postPromotionAnalysis": {"maxDuration": "1m"},
+            }
+        }
+    },
+    "blue-green that switches by itself": {"strategy": {"blueGreen": {"postPromotionAnalysis": {}}}},
+    "shadow": {"strategy": {"shadow": {"percent": 50, "minSamples": 20, "maxDuration": "2m", "then": "promote"}}},
+    "shadow that holds": {"strategy": {"shadow": {"minSamples": 20}}},
+    "A/B test": {"strategy": {"abTest": {"weight": 30, "goal": SUCCESS, "onWinner": "promote", "maxDuration": "5m"}}},
+    "A/B test of rewards": {"strategy": {"abTest": {"goal": REWARD}}},
+    "bandit": {"strategy": {"bandit": {"reward": "success-rate", "promoteAt": 0.95, "minSamples": 10}}},
+    "A/B test of variants": {"strategy": {"abTest": {"shares": SHARES, "goal": SUCCESS, "onWinner": "promote"}}},
+    "A/B test of variants that holds": {"strategy": {"abTest": {"shares": SHARES, "goal": SUCCESS}}},
+    "bandit of variants": {
+        "strategy": {
+            "bandit": {"reward": "feedback-reward", "explorationFloor": 0, "promoteAt": 0.9, "minSamples": 10}
+        },
+    },
+}
+COMMANDS = st.sampled_from(
+    [
+        ("promote", "step"),
+        ("promote", "step,force"),
+        ("promote", "full"),
+        ("promote", "full,force"),
+        ("promote", "variant=b"),
+        ("promote", "variant=c,force"),
+        ("promote", "variant=control"),
+        ("promote", "variant=candidate"),
+        ("promote", "nonsense"),
+        ("abort", ""),
+        ("retry", ""),
+        ("undo", ""),
     ]
 )
-COMMANDS = st.sampled_from(
-    [("promote", "step"), ("promote", "full"), ("promote", "full,force"), ("promote", "nonsense"), ("abort", ""),
-     ("retry", ""), ("undo", "")]
-)  # fmt: skip
+
+
+def spec_of(number: int, way: str) -> dict[str, Any]:
+    """The part of a spec that says what is rolled out in which way. Variants are other models than the control's."""
+    fields = {"model": model(number), "strategy": None, "traffic": {}, "variants": []} | WAYS[way]
+    if "of variants" in way:
+        beside = [number % MODELS + 1, (number + 1) % MODELS + 1]
+        fields["variants"] = [{"name": name, "model": model(one)} for name, one in zip("bc", beside, strict=True)]
+    return fields
 
 
 class Rollouts(RuleBasedStateMachine):
     """One rollout and everything that can happen to it."""
 
-    @initialize(strategy=STRATEGIES, answer=st.sampled_from(["hold", "abort", "pause"]))
-    def begin(self, strategy: object, answer: str) -> None:
+    @initialize(way=st.sampled_from(sorted(WAYS)), answer=st.sampled_from(["hold", "abort", "pause"]))
+    def begin(self, way: str, answer: str) -> None:
         """A first version appears."""
+        self.number, self.way = 1, way
         self.world = World(
             {
-                "model": model(1),
-                "strategy": strategy,
+                **spec_of(1, way),
                 "analysis": {"interval": "10s", "onInconclusive": answer, "checks": [ERRORS]},
                 "progressDeadlineSeconds": 120,
                 "scaleDownDelaySeconds": 20,
@@ -55,15 +124,25 @@ class Rollouts(RuleBasedStateMachine):
 
     @rule(number=NUMBERS)
     def change_the_model(self, number: int) -> None:
-        self.world.apply(model=model(number))
+        self.number = number
+        self.world.apply(**spec_of(self.number, self.way))
 
-    @rule(strategy=STRATEGIES, paused=st.booleans(), replicas=st.integers(1, 3))
-    def change_the_rest_of_the_spec(self, strategy: object, paused: bool, replicas: int) -> None:
-        self.world.apply(strategy=strategy, paused=paused, serving={"replicas": replicas})
+    @rule(way=st.sampled_from(sorted(WAYS)))
+    def change_the_way(self, way: str) -> None:
+        self.way = way
+        self.world.apply(**spec_of(self.number, self.way))
+
+    @rule(paused=st.booleans(), replicas=st.integers(1, 3))
+    def change_the_rest_of_the_spec(self, paused: bool, replicas: int) -> None:
+        self.world.apply(paused=paused, serving={"replicas": replicas})
 
     @rule(command=COMMANDS)
     def say(self, command: tuple[str, str]) -> None:
         self.world.say(*command)
+
+    @rule(number=NUMBERS)
+    def ask_for_a_version(self, number: int) -> None:
+        self.world.say("undo", self.world.id(number))
 
     @rule(seconds=st.sampled_from([0.0004, 0.5, 10, 31, 200]))
     def time_passes(self, seconds: float) -> None:
@@ -72,6 +151,11 @@ class Rollouts(RuleBasedStateMachine):
     @rule(turns=st.integers(1, 4))
     def decide(self, turns: int) -> None:
         for _ in range(turns):
+            self.turn()
+
+    @rule()
+    def come_to_rest(self) -> None:
+        for _ in range(15):
             self.turn()
 
     @rule(number=NUMBERS, ready=st.integers(0, 3))
@@ -101,9 +185,22 @@ class Rollouts(RuleBasedStateMachine):
         answered = counters(requests, int(requests * errors))
         self.world.saw(number, live=answered, mirrored=answered)
 
+    @rule(number=NUMBERS, count=st.integers(0, 500), mean=st.sampled_from([-1.0, 0.0, 3.0]))
+    def people_say_how_it_was(self, number: int, count: int, mean: float) -> None:
+        said = VersionFeedback(rewards=Tally(count, count * mean, count * (mean * mean + 1)))
+        self.world.feedback = (self.world.feedback or {}) | {self.world.id(number): said}
+
+    @rule()
+    def the_monitor_cannot_be_reached(self) -> None:
+        self.world.feedback = None
+
     @rule()
     def the_counters_cannot_be_read(self) -> None:
         self.world.traffic = None
+
+    @rule()
+    def the_counters_begin_anew(self) -> None:
+        self.world.recount()
 
     @rule(reachable=st.booleans())
     def ray_goes_and_comes(self, reachable: bool) -> None:
@@ -126,17 +223,17 @@ class Rollouts(RuleBasedStateMachine):
         rollout = world.rollout
         route, acknowledged = world.in_force, world.observed().route.acknowledged
         world.turn()
-        after = world.status
-        if _advanced(before, after) and rollout.spec.strategy is not None and rollout.spec.strategy.canary is not None:
+        after, strategy = world.status, strategy_for(rollout)
+        if _advanced(before, after) and isinstance(strategy, Canary) and after.strategy == strategy.kind:
             assert before.step is not None
-            steps = rollout.spec.strategy.canary.steps
-            weight = steps[before.step].set_weight if before.step < len(steps) else None
+            weight = strategy.steps[before.step].set_weight if before.step < strategy.count else None
             by_hand = any(value.startswith("full") for value in rollout.commands.values())
             if weight is not None and not by_hand:
                 assert acknowledged
                 assert route is not None
                 weights = {backend.version: backend.weight for backend in route.backends}
-                assert weights[str(_id(before.candidate))] == round(weight * 100)
+                alone = after.stable is not None and not weights[after.stable.id]
+                assert weights[str(_id(before.candidate))] == round(weight * 100) or alone
         self._someone_serves()
 
     def _willing(self) -> World:
@@ -169,25 +266,62 @@ class Rollouts(RuleBasedStateMachine):
         assert {target.key.version for target in plan.targets} == world.running
 
     @invariant()
-    def an_abort_takes_everything_from_the_candidate(self) -> None:
-        """From every state: no weight and no copies for it, and it is the candidate no more."""
-        candidate = self.world.status.candidate
-        if candidate is None or self.world.conflict is not None:
+    def an_abort_takes_everything_from_what_is_tried(self) -> None:
+        """From every state: no weight, no copies and no selected requests for it, and it is tried no more."""
+        status = self.world.status
+        tried = {variant.revision.id for variant in status.variants if not variant.failure}
+        tried |= {status.candidate.revision.id} if status.candidate is not None else set()
+        if not tried or self.world.conflict is not None or self.world.decided != self.world.generation:
             return
         world = self._willing()
         world.annotations = {"tidegate.dev/abort": ""}
         plan = world.turn()
-        gone, stable = candidate.revision.id, plan.status.stable
-        assert _id(plan.status.candidate) != gone
+        stable = plan.status.stable
+        assert _id(plan.status.candidate) not in tried
         assert plan.route is not None
-        assert stable is None or stable.id != gone
-        assert {backend.weight for backend in plan.route.backends if backend.version == gone} <= {0}
-        assert plan.route.mirror is None or plan.route.mirror.version != gone
+        assert stable is None or stable.id not in tried
+        assert {backend.weight for backend in plan.route.backends if backend.version in tried} <= {0}
+        assert plan.route.mirror is None or plan.route.mirror.version not in tried
+        assert plan.route.selection is None or plan.route.selection.version not in tried
+
+    @invariant()
+    def a_person_can_always_end_a_rollout_with_the_candidate(self) -> None:
+        """From every state in which it answers, whatever the strategy and however stable fares."""
+        if self.world.conflict is not None:
+            return
+        world = self._willing()
+        world.annotations, world.reachable, world.broken, world.stuck = {}, True, {}, set()
+        world.apply(paused=False)
+        world.settle()
+        candidate = world.status.candidate
+        if candidate is None or world.status.step is None or candidate.ready == 0:
+            return
+        world.say("promote", "full,force")
+        world.settle()
+        assert world.status.stable is not None
+        assert world.status.stable.id == candidate.revision.id
+        assert world.weights[candidate.revision.id] == 10_000
+
+    @invariant()
+    def what_was_aborted_stays_away(self) -> None:
+        """Days later, after a restart, with the same spec: nothing is tried again."""
+        if self.world.status.phase is not Phase.DEGRADED or self.world.status.failed is None or self.world.conflict:
+            return
+        world = self._willing()
+        world.annotations = {}
+        world.settle()
+        if (failed := world.status.failed) is None:
+            return
+        world.restart()
+        world.settle(86_400)
+        assert _id(world.status.candidate) != failed
+        assert world.status.failed == failed
 
 
 def _advanced(before: RolloutStatus, after: RolloutStatus) -> bool:
-    """Whether the same candidate came to a later step."""
+    """Whether the same candidate came to a later step of the same strategy."""
     same = _id(before.candidate) == _id(after.candidate) and before.candidate is not None
+    same = same and before.strategy == after.strategy
     return same and before.step is not None and after.step is not None and after.step > before.step
 
 

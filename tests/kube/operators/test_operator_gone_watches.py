@@ -38,7 +38,7 @@ async def test_the_operator_goes_on_after_410_gone(
         operator.start()
         await decided(objects, await objects.apply("iris"))
         front.hold()
-        await until(all_wait, "the next watches", 20)
+        await until(all_wait, "the next watches")
         meanwhile = await objects.apply("iris", progressDeadlineSeconds=30)
         async with front.move():
             await until(all_are_gone, "410 Gone for all of them")

@@ -1,5 +1,6 @@
-"""A manifest, and everything that one field of it can get wrong."""
+"""A manifest, others for every strategy, and everything that their fields can get wrong."""
 
+from collections.abc import Mapping
 from copy import deepcopy
 from typing import Any, Final
 
@@ -28,6 +29,7 @@ MANIFEST: dict[str, Any] = {
 
 STEPS, CHECKS = "spec.strategy.canary.steps", "spec.analysis.checks"
 ERROR_RATE = {"name": "e", "metric": "error-rate"}
+MATCH, HEADER = "spec.traffic.match", {"header": "x-beta"}
 BAD: Final[list[tuple[str, object, str, str]]] = [
     ("kind", "Rollout", "kind", "must be ModelRollout, it is 'Rollout'"),
     ("apiVersion", "v1", "apiVersion", "must be tidegate.dev/v1alpha1"),
@@ -52,7 +54,8 @@ BAD: Final[list[tuple[str, object, str, str]]] = [
     ("spec.serving.env", {"A": 1}, "spec.serving.env.A", "put it in quotes"),
     ("spec.serving.env", {"A-B": "1"}, "spec.serving.env.A-B", "must match"),
     ("spec.strategy", {}, "spec.strategy", "shadow, abTest, bandit; here is none"),
-    ("spec.strategy", {"bandit": {}}, "spec.strategy.bandit", "not available in this release; available: canary"),
+    ("spec.strategy", {"bandit": {}}, "spec.strategy.bandit.reward", "is required"),
+    ("spec.strategy", {"abTest": {}}, "spec.strategy.abTest.goal", "is required"),
     ("spec.strategy.shadow", {}, "spec.strategy", "here are canary and shadow"),
     ("spec.strategy.canari", {}, "spec.strategy.canari", "did you mean canary?"),
     (f"{STEPS}.1.setWeight", 101, f"{STEPS}[1].setWeight", "less than or equal to 100"),
@@ -85,21 +88,237 @@ BAD: Final[list[tuple[str, object, str, str]]] = [
     ("spec.traffic.hosts", ["a b"], "spec.traffic.hosts[0]", "must match"),
     ("spec.traffic.limits.maxBodyBytes", "2Gi", "spec.traffic.limits.maxBodyBytes", "1 to 1Gi"),
     ("spec.traffic.limits.maxBodyBytes", "100m", "spec.traffic.limits.maxBodyBytes", "1 to 1Gi"),
+    (f"{STEPS}.1", {"setReplicas": 0}, f"{STEPS}[1].setReplicas", "greater than or equal to 1"),
+    (f"{STEPS}.1", {"setReplicas": 3}, f"{STEPS}[1].setReplicas", "is 3, more than the stable version's: spec.serving"),
+    ("spec.traffic.sticky.cookie", "x", "spec.traffic.sticky", "names exactly one of header, cookie; here are both"),
+    ("spec.traffic.sticky", {}, "spec.traffic.sticky", "names exactly one of header, cookie; here is none"),
+    ("spec.traffic.sticky.ttl", "30d", "spec.traffic.sticky.ttl", "with header it means nothing"),
+    ("spec.traffic.sticky", {"cookie": "a", "ttl": "0s"}, "spec.traffic.sticky.ttl", "greater than 0"),
+    ("spec.traffic.sticky", {"cookie": "a", "ttl": "5ms"}, "spec.traffic.sticky.ttl", "cookies last whole seconds"),
+    ("spec.traffic.sticky", {"header": "x_user"}, "spec.traffic.sticky.header", "must match"),
+    ("spec.traffic.sticky", {"header": "Tidegate-Key"}, "spec.traffic.sticky.header", "may not begin with tidegate-"),
+    ("spec.traffic.sticky", {"cookie": "a b"}, "spec.traffic.sticky.cookie", "must match"),
+    ("spec.traffic.sticky", {"cookie": "__Host-a"}, "spec.traffic.sticky.cookie", "may not begin with __Host- or __"),
+    (MATCH, [{"header": "tidegate-share"}], f"{MATCH}[0].header", "may not begin with tidegate-"),
+    (MATCH, [{"allOf": [{"header": "tidegate-key"}]}], f"{MATCH}[0].allOf[0].header", "may not begin with tidegate-"),
+    (MATCH, [HEADER | {"in": ["a" * 8000] * 3}], f"{MATCH}[0].in", "is more than 16384 bytes in all"),
+    (MATCH, [{}], f"{MATCH}[0]", "names exactly one of header, feature; here is none"),
+    (MATCH, [HEADER | {"feature": "a"}], f"{MATCH}[0]", "here are both"),
+    (MATCH, [{"header": "a b"}], f"{MATCH}[0].header", "must match"),
+    (MATCH, [{"feature": "a..b"}], f"{MATCH}[0].feature", "must match"),
+    (MATCH, [HEADER | {"in": []}], f"{MATCH}[0].in", "at least 1 item"),
+    (MATCH, [HEADER | {"exact": [1]}], f"{MATCH}[0].exact", "must be text, a number, true or false, it is [1]"),
+    (MATCH, [HEADER | {"exact": 5}], f"{MATCH}[0].exact", "must be text, as a header's value is: put it in quotes"),
+    (MATCH, [HEADER | {"in": ["a", True]}], f"{MATCH}[0].in[1]", "must be text, as a header's value is"),
+    (MATCH, [HEADER | {"exact": "a", "prefix": "b"}], f"{MATCH}[0]", "(min, below); here are exact and prefix"),
+    (MATCH, [HEADER | {"min": 1}], f"{MATCH}[0].min", "is for features: a header is text; write exact, in or prefix"),
+    (MATCH, [HEADER | {"below": 1}], f"{MATCH}[0].below", "is for features: a header is text"),
+    (MATCH, [{"feature": "a", "min": 1, "prefix": "b"}], f"{MATCH}[0]", "here are prefix and a range"),
+    (MATCH, [{"feature": "a", "min": 2, "below": 2}], f"{MATCH}[0].below", "is 2, but min is 2: no number lies in"),
+    (MATCH, [HEADER | {"allOf": [HEADER]}], f"{MATCH}[0]", "has allOf and beside it header: make that a condition of"),
+    (MATCH, [{"exact": "a", "allOf": [HEADER]}], f"{MATCH}[0]", "has allOf and beside it exact: make that a conditio"),
+    (MATCH, [{"allOf": [HEADER, {}]}], f"{MATCH}[0].allOf[1]", "names exactly one of header, feature; here is none"),
+    (MATCH, [{"allOf": [{"allOf": [HEADER]}]}], f"{MATCH}[0].allOf[0].allOf", "is not a field of this release"),
     ("status", {"phase": "Unheard"}, "status", "was not written by Tidegate"),
     ("spec.model.uri", {1, 2}, "spec", "JSON does not know"),
 ]  # fmt: skip
 """A field, what it is changed to, the field that is complained about, and a part of the reason."""
 
 
-def with_field(path: str, value: object) -> dict[str, Any]:
-    """The manifest with one field changed; `path` in dots, list entries by their index."""
+REWARD: Final = {"metric": "feedback-reward"}
+VARIANTS: Final[list[dict[str, Any]]] = [
+    {"name": "b", "model": {"uri": "file:///models/b.joblib", "runtime": "sklearn"}},
+    {"name": "c", "model": {"uri": "file:///models/c.joblib", "runtime": "sklearn"}},
+]
+ALONE: Final = {"name": "b", "model": {"uri": "file:///models/iris.joblib", "runtime": "sklearn"}}
+"""A variant with the model of `spec.model`."""
+THIRDS: Final = {"control": 33.34, "b": 33.33, "c": 33.33}
+PREVIEW: Final = {"previewMatch": [{"header": "x-preview", "exact": "1"}]}
+GOOD: Final[dict[str, dict[str, object]]] = {
+    "canary-match": {
+        "spec.strategy.canary.steps": [{"setReplicas": 1}, {"analysis": {}}, {"setWeight": 5}, {"setReplicas": 2}],
+        MATCH: [
+            HEADER,
+            HEADER | {"exact": "1"},
+            {"header": "x-region", "in": ["eu", "us"]},
+            {"feature": "customer.age", "min": 18, "below": 25.5},
+            {"allOf": [{"feature": "country", "exact": "NL"}, {"feature": "vip", "exact": True}, {"feature": "size"}]},
+            {"feature": "codes", "in": [1, 2.5, "x", False]},
+        ],
+    },
+    "canary-cookie": {"spec.traffic.sticky": {"cookie": "tidegate", "ttl": "1h"}},
+    "blue-green": {"spec.strategy": {"blueGreen": {}}},
+    "blue-green-preview": {
+        "spec.strategy": {
+            "blueGreen": PREVIEW
+            | {"prePromotionAnalysis": {"minSamples": 200}, "postPromotionAnalysis": {"maxDuration": "5m"}}
+        }
+    },
+    "blue-green-by-hand": {"spec.strategy": {"blueGreen": PREVIEW | {"autoPromote": False}}, CHECKS: []},
+    "shadow": {"spec.strategy": {"shadow": {"percent": 12.5}}, CHECKS: []},
+    "shadow-promote": {
+        "spec.strategy": {"shadow": {"minSamples": 5000, "maxDuration": "24h", "then": "promote", "maxConcurrency": 8}}
+    },
+    "ab-test": {"spec.strategy": {"abTest": {"weight": 12.5, "goal": REWARD | {"direction": "decrease"}}}},
+    "ab-test-variants": {
+        "spec.strategy": {
+            "abTest": {
+                "shares": THIRDS,
+                "goal": {"metric": "latency-within", "within": "50ms"},
+                "confidence": 0.99,
+                "maxDuration": "14d",
+                "onWinner": "promote",
+            }
+        },
+        "spec.variants": VARIANTS,
+    },
+    "bandit": {"spec.strategy": {"bandit": {"reward": "success-rate", "explorationFloor": 50}}},
+    "bandit-variants": {
+        "spec.strategy": {
+            "bandit": {"reward": "latency-within", "within": "1s", "explorationFloor": 33.33, "promoteAt": 0.99}
+        },
+        "spec.variants": VARIANTS,
+    },
+}
+"""What the manifest is changed to, by the name of a strategy: all of them make sense."""
+
+_AB, _BANDIT, _BLUE, _SHADOW = (f"spec.strategy.{name}" for name in ("abTest", "bandit", "blueGreen", "shadow"))
+_NO_CHECKS: Final = "spec.analysis.checks is empty"
+BAD_STRATEGIES: Final[list[tuple[dict[str, object], str, str]]] = [
+    ({"spec.strategy": {"abTest": {"goal": REWARD}, "bandit": {"reward": "success-rate"}}},
+     "spec.strategy", "names exactly one of canary, blueGreen, shadow, abTest, bandit; here are abTest and bandit"),
+    # canary
+    ({f"{STEPS}.0": {"setReplicas": 3}},
+     f"{STEPS}[0].setReplicas", "is 3, more than the stable version's: spec.serving.replicas is 2"),
+    ({f"{STEPS}.3": {"analysis": {}}, CHECKS: []}, f"{STEPS}[3].analysis", f"has nothing to wait for: {_NO_CHECKS}"),
+    # match
+    ({"spec.strategy": None, MATCH: [HEADER]},
+     MATCH, "is for canary: without a strategy a new version takes over at once; leave it out"),
+    ({"spec.strategy": {"blueGreen": {}}, MATCH: [HEADER]},
+     MATCH, "is for canary; write spec.strategy.blueGreen.previewMatch"),
+    ({"spec.strategy": {"shadow": {}}, MATCH: [HEADER]},
+     MATCH, "is for canary: with shadow no user may reach the candidate; leave it out"),
+    ({"spec.strategy": {"abTest": {"goal": REWARD}}, MATCH: [HEADER]},
+     MATCH, "is for canary: in an abTest it would bias the comparison, since the requests it selects are no chance "
+     "sample: leave it out"),
+    ({"spec.strategy": {"bandit": {"reward": "success-rate"}}, MATCH: [HEADER]},
+     MATCH, "is for canary: with a bandit it would bias the comparison, since the requests it selects are no chance "
+     "sample: leave it out"),
+    # blueGreen
+    ({"spec.strategy": {"blueGreen": PREVIEW | {"prePromotionAnalysis": {}}}, CHECKS: []},
+     f"{_BLUE}.prePromotionAnalysis", f"has nothing to wait for: {_NO_CHECKS}"),
+    ({"spec.strategy": {"blueGreen": {"postPromotionAnalysis": {}}}, CHECKS: []},
+     f"{_BLUE}.postPromotionAnalysis", f"has nothing to watch: {_NO_CHECKS}"),
+    ({"spec.strategy": {"blueGreen": {"prePromotionAnalysis": {}}}},
+     f"{_BLUE}.prePromotionAnalysis",
+     "would wait forever: the candidate gets no requests before the switch; write previewMatch"),
+    ({"spec.strategy": {"blueGreen": PREVIEW}},
+     f"{_BLUE}.previewMatch",
+     "would last no time, since the switch follows at once: write prePromotionAnalysis, or autoPromote: false"),
+    ({"spec.strategy": {"blueGreen": {"previewMatch": [{"header": "a", "below": 1}], "autoPromote": False}}},
+     f"{_BLUE}.previewMatch[0].below", "is for features: a header is text; write exact, in or prefix"),
+    # shadow
+    ({"spec.strategy": {"shadow": {"percent": 0}}}, f"{_SHADOW}.percent", "is 0: input should be greater than 0"),
+    ({"spec.strategy": {"shadow": {"then": "promote"}}, CHECKS: []},
+     f"{_SHADOW}.then", f"has nothing to decide by: {_NO_CHECKS}; write checks, or then: hold"),
+    ({"spec.strategy": {"shadow": {"maxDuration": "1h"}}, CHECKS: []},
+     f"{_SHADOW}.maxDuration", f"means nothing without checks: {_NO_CHECKS}"),
+    ({"spec.strategy": {"shadow": {"minSamples": 1}}, CHECKS: []},
+     f"{_SHADOW}.minSamples", f"means nothing without checks: {_NO_CHECKS}"),
+    # variants
+    ({"spec.variants": VARIANTS}, "spec.variants", "are for abTest and bandit; with canary nothing would run them"),
+    ({"spec.strategy": None, "spec.variants": VARIANTS},
+     "spec.variants", "are for abTest and bandit; with no strategy nothing would run them"),
+    ({"spec.strategy": {"bandit": {"reward": "success-rate"}}, "spec.variants": [VARIANTS[0], VARIANTS[0]]},
+     "spec.variants", "names b 2 times"),
+    ({"spec.strategy": {"bandit": {"reward": "success-rate"}}, "spec.variants": [VARIANTS[0] | {"name": "control"}]},
+     "spec.variants[0].name", "is control, which is what a version of every experiment is called: choose another"),
+    ({"spec.strategy": {"bandit": {"reward": "success-rate"}}, "spec.variants": [VARIANTS[0] | {"name": "candidate"}]},
+     "spec.variants[0].name", "is candidate, which is what a version of every experiment is called: choose another"),
+    ({"spec.strategy": {"bandit": {"reward": "success-rate"}}, "spec.variants": [ALONE]},
+     "spec.variants[0].model", "is the same version as spec.model: there is nothing to compare"),
+    ({"spec.strategy": {"bandit": {"reward": "success-rate"}},
+      "spec.variants": [VARIANTS[0], VARIANTS[0] | {"name": "d"}]},
+     "spec.variants[1].model", "is the same version as that of b: there is nothing to compare"),
+    ({"spec.strategy": {"bandit": {"reward": "success-rate"}},
+      "spec.variants": [{"name": "b", "model": VARIANTS[0]["model"] | {"inputs": [{"name": "x"}, {"name": "x"}]}}]},
+     "spec.variants[0].model.inputs", "names x 2 times"),
+    # abTest
+    ({"spec.strategy": {"abTest": {"goal": REWARD, "weight": 0}}},
+     f"{_AB}.weight", "is 0: input should be greater than 0"),
+    ({"spec.strategy": {"abTest": {"goal": REWARD, "weight": 100}}},
+     f"{_AB}.weight", "is 100: input should be less than 100"),
+    ({"spec.strategy": {"abTest": {"goal": REWARD, "weight": 50, "shares": THIRDS}}, "spec.variants": VARIANTS},
+     f"{_AB}.weight", "is for a test without variants; write shares: {control: 34, b: 33, c: 33}"),
+    ({"spec.strategy": {"abTest": {"goal": REWARD, "shares": {"control": 100}}}},
+     f"{_AB}.shares", "are for spec.variants; without them write weight, the candidate's percent"),
+    ({"spec.strategy": {"abTest": {"goal": REWARD}}, "spec.variants": VARIANTS},
+     f"{_AB}.shares", "is required with variants: everybody's percent, as in shares: {control: 34, b: 33, c: 33}"),
+    ({"spec.strategy": {"abTest": {"goal": REWARD, "shares": {"control": 50, "b": 25, "d": 25}}},
+      "spec.variants": VARIANTS},
+     f"{_AB}.shares",
+     "leaves out c; names d, which spec.variants does not: as in shares: {control: 34, b: 33, c: 33}"),
+    ({"spec.strategy": {"abTest": {"goal": REWARD, "shares": {"control": 50, "b": 25, "c": 25.01}}},
+      "spec.variants": VARIANTS},
+     f"{_AB}.shares", "is 100.01 in all; 100 is needed"),
+    ({"spec.strategy": {"abTest": {"goal": REWARD, "shares": {"control": 50, "b": 50, "c": 0}}},
+      "spec.variants": VARIANTS},
+     f"{_AB}.shares.c", "is 0: a version without requests cannot be compared"),
+    ({"spec.strategy": {"abTest": {"goal": REWARD, "shares": {"control": 50, "b": 25.001, "c": 24.999}}},
+      "spec.variants": VARIANTS},
+     f"{_AB}.shares.b", "25.001 has more than two decimals: traffic is divided in hundredths of a percent"),
+    ({"spec.strategy": {"abTest": {"goal": REWARD, "shares": {"control": 50, "B": 50}}},
+      "spec.variants": VARIANTS},
+     f"{_AB}.shares.B", 'is "B", it must match ^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$'),
+    ({"spec.strategy": {"abTest": {"goal": {"metric": "latency-within"}}}},
+     f"{_AB}.goal.within", "is required with latency-within: how long is soon enough, such as 50ms"),
+    ({"spec.strategy": {"abTest": {"goal": REWARD | {"within": "50ms"}}}},
+     f"{_AB}.goal.within", "is for latency-within; with feedback-reward it means nothing"),
+    ({"spec.strategy": {"abTest": {"goal": {"metric": "latency-within", "within": "0s"}}}},
+     f"{_AB}.goal.within", 'is "0s": input should be greater than 0'),
+    *(
+        ({"spec.strategy": {"abTest": {"goal": {"metric": metric, "direction": "decrease"}}}},
+         f"{_AB}.goal.direction", f"is decrease, but more {metric} is better: write increase")
+        for metric in ("success-rate", "feedback-accuracy")
+    ),
+    ({"spec.strategy": {"abTest": {"goal": REWARD, "maxDuration": "0s"}}},
+     f"{_AB}.maxDuration", 'is "0s": input should be greater than 0'),
+    # bandit
+    ({"spec.strategy": {"bandit": {"reward": "latency-within"}}},
+     f"{_BANDIT}.within", "is required with latency-within: how long is soon enough, such as 50ms"),
+    ({"spec.strategy": {"bandit": {"reward": "success-rate", "within": "50ms"}}},
+     f"{_BANDIT}.within", "is for latency-within; with success-rate it means nothing"),
+    ({"spec.strategy": {"bandit": {"reward": "success-rate", "interval": "0s"}}},
+     f"{_BANDIT}.interval", "is 0.0: input should be greater than 0"),
+    ({"spec.strategy": {"bandit": {"reward": "success-rate", "promoteAt": 0.5}}},
+     f"{_BANDIT}.promoteAt", "is 0.5: input should be greater than 0.5"),
+    ({"spec.strategy": {"bandit": {"reward": "success-rate", "promoteAt": 1}}},
+     f"{_BANDIT}.promoteAt", "is 1: input should be less than 1"),
+    ({"spec.strategy": {"bandit": {"reward": "success-rate", "explorationFloor": 60}}},
+     f"{_BANDIT}.explorationFloor",
+     "is 60 for each of 2 versions, more than 100 in all: at most 50 is possible"),
+    ({"spec.strategy": {"bandit": {"reward": "success-rate", "explorationFloor": 33.34}}, "spec.variants": VARIANTS},
+     f"{_BANDIT}.explorationFloor",
+     "is 33.34 for each of 3 versions, more than 100 in all: at most 33.33 is possible"),
+]  # fmt: skip
+"""What the manifest is changed to, the field that is complained about, and the whole reason."""
+
+
+def with_fields(changes: Mapping[str, object]) -> dict[str, Any]:
+    """The manifest with these fields changed; paths in dots, list entries by their index."""
     document = deepcopy(MANIFEST)
-    *parents, last = path.split(".")
-    block: Any = document
-    for part in parents:
-        block = block[int(part)] if part.isdigit() else block.setdefault(part, {})
-    if isinstance(block, list):
-        block[int(last)] = value
-    else:
-        block[last] = value
+    for path, value in changes.items():
+        *parents, last = path.split(".")
+        block: Any = document
+        for part in parents:
+            block = block[int(part)] if part.isdigit() else block.setdefault(part, {})
+        if isinstance(block, list):
+            block[int(last)] = value
+        else:
+            block[last] = value
     return document
+
+
+def with_field(path: str, value: object) -> dict[str, Any]:
+    """The manifest with one field changed."""
+    return with_fields({path: value})

@@ -11,10 +11,11 @@ from itertools import count
 from typing import Any
 
 from operators.api import ModelRollout, parse_manifest, revision_of, status_from_json, status_to_json
-from operators.observe import Observed, RouteObservation, VersionTraffic
+from operators.observe import Observed, RouteObservation, VersionFeedback, VersionTraffic
 from operators.plan import Event, Plan
 from operators.reconcile import reconcile
 from operators.status import RolloutStatus
+from operators.strategies import strategy_for
 from router.ir import BASIS_POINTS, Route, TrafficCounters
 from serving.spec import ReplicaAddress, TargetPhase, TargetState
 
@@ -66,7 +67,12 @@ class World:
     refuses: str | None = None
     # Evidence since the shares changed last.
     traffic: dict[str, VersionTraffic] | None = field(default_factory=dict)
+    counting_since: float = EPOCH
+    feedback: dict[str, VersionFeedback] | None = None
+    sizes: dict[str, int] = field(default_factory=dict)
     plan: Plan | None = None
+    decided: int = 0
+    """The generation of the spec that the last plan is about."""
     events: list[Event] = field(default_factory=list)
     writes: int = 0
     _ports: "count[int]" = field(default_factory=lambda: count(9000))
@@ -111,6 +117,16 @@ class World:
         return self.in_force.mirror.share if self.in_force and self.in_force.mirror else 0
 
     @property
+    def selected(self) -> str | None:
+        """The version that answers the requests that the manifest selects."""
+        return self.in_force.selection.version if self.in_force and self.in_force.selection else None
+
+    @property
+    def sizes_wanted(self) -> dict[str, int]:
+        """How many replicas Ray Serve was told to run, by version id."""
+        return {target.key.version: target.replicas for target in self.plan.targets} if self.plan else {}
+
+    @property
     def running(self) -> set[str]:
         """The versions that Ray Serve was told to run."""
         return {target.key.version for target in self.plan.targets} if self.plan else set()
@@ -144,6 +160,10 @@ class World:
         assert self.traffic is not None
         self.traffic[self.id(number)] = VersionTraffic(live or TrafficCounters(), mirrored or TrafficCounters())
 
+    def recount(self) -> None:
+        """Let the counters begin anew, as after a restart of the operator or of a router."""
+        self.traffic, self.counting_since = {}, max(self.now, self.counting_since + 0.001)
+
     def restart(self) -> None:
         """Restart the operator: it knows nothing but what is stored. The routers go on with what they have."""
         self.published = None
@@ -173,7 +193,8 @@ class World:
         """One decision, carried out as far as the world lets it."""
         rollout = self.rollout
         plan = reconcile(rollout, self.observed())
-        self._check(plan)
+        self._check(rollout, plan)
+        self.decided = self.generation
         before, self.stored = self.stored, status_to_json(plan.status)
         self.writes += self.stored != before
         assert status_from_json(self.stored) == plan.status
@@ -182,7 +203,7 @@ class World:
         self.events += plan.events
         self.plan = plan
         if plan.status.evidence_since != rollout.status.evidence_since and self.traffic is not None:
-            self.traffic = {}
+            self.recount()
         self.started = True
         self.published = plan.route
         if not self.lagging and self.refuses is None:
@@ -202,6 +223,8 @@ class World:
                 rejected=self.refuses if self.in_force != self.published else None,
             ),
             traffic=None if self.traffic is None else dict(self.traffic),
+            counting_since=None if self.traffic is None else self.counting_since,
+            feedback=self.feedback,
             conflict=self.conflict,
         )
 
@@ -218,6 +241,11 @@ class World:
                 self.serve[version] = TargetState(TargetPhase.FAILED, message=self.broken[version])
             elif state.phase is TargetPhase.STARTING and version not in self.stuck:
                 self.serve[version] = TargetState(TargetPhase.RUNNING, self._replicas(target.replicas))
+            elif state.phase is TargetPhase.RUNNING and self.sizes.get(version) != target.replicas:
+                more = self._replicas(max(target.replicas - len(state.replicas), 0))
+                kept = (*state.replicas, *more)[: target.replicas]
+                self.serve[version] = replace(state, replicas=kept)
+        self.sizes = {version: target.replicas for version, target in wanted.items()}
 
     def _state(self) -> object:
         commands = tuple(self.annotations)
@@ -231,7 +259,7 @@ class World:
         spec = self.rollout.spec
         return spec.model_copy(update={"model": spec.model.model_copy(update={"uri": model(number)["uri"]})})
 
-    def _check(self, plan: Plan) -> None:
+    def _check(self, rollout: ModelRollout, plan: Plan) -> None:
         """What must hold of every decision in every world."""
         targets = {target.key.version for target in plan.targets}
         assert len(targets) == len(plan.targets)
@@ -242,7 +270,55 @@ class World:
             assert sum(backend.weight for backend in plan.route.backends) in (0, BASIS_POINTS)
             for backend in plan.route.backends:
                 assert backend.weight == 0 or backend.endpoints, f"{backend.version} has weight without endpoints"
+            self._check_who_is_known(plan.route, plan.status)
+            _check_strategy(rollout, plan.route, plan.status)
+        self._check_sizes(rollout, plan)
         assert plan.requeue_after is None or plan.requeue_after >= 0
+
+    def _check_who_is_known(self, route: Route, status: RolloutStatus) -> None:
+        """A version gets requests of any kind only once every router knew endpoints of it.
+
+        The stable one is what there is when nothing else is. What routers know that have just been asked for the first
+        time, or run no route at all, is not known.
+        """
+        if self.published is None or self.in_force is None or not self.started:
+            return
+        served = {backend.version for backend in route.backends if backend.weight > 0}
+        served |= {beside.version for beside in (route.mirror, route.selection) if beside is not None}
+        known = {backend.version for backend in self.in_force.backends if backend.endpoints}
+        stable = {status.stable.id} if status.stable is not None else set()
+        assert served <= known | stable, f"{served - known - stable} gets requests before every router knew it"
+
+    def _check_sizes(self, rollout: ModelRollout, plan: Plan) -> None:
+        """Stable is whole, what gets everything is whole, and a running version changes in nothing but its size."""
+        status, full = plan.status, rollout.spec.serving.replicas
+        now = {target.key.version: target for target in plan.targets}
+        before = {target.key.version: target for target in self.plan.targets} if self.plan is not None else {}
+        for version in now.keys() & before.keys():
+            assert replace(now[version], replicas=0) == replace(before[version], replicas=0), f"{version} is restarted"
+        if status.stable is not None and status.stable.id in now:
+            assert now[status.stable.id].replicas == full, "stable is not in its full size"
+        if status.candidate is not None and status.weight == BASIS_POINTS:
+            assert now[status.candidate.revision.id].replicas == full, "everything for a version that is not whole"
+        promoted = status.stable is not None and _stable_id(self.plan) not in (None, status.stable.id)
+        if promoted and status.stable is not None and self.plan is not None and self.decided == self.generation:
+            assert now[status.stable.id] == before[status.stable.id], "promotion changes what runs"
+
+
+def _check_strategy(rollout: ModelRollout, route: Route, status: RolloutStatus) -> None:
+    """A shadow never gets a live request before its promotion, blue-green gives all of them or none."""
+    if status.candidate is None or status.stable is None:
+        return
+    weight = {backend.version: backend.weight for backend in route.backends}[status.candidate.revision.id]
+    if status.strategy == "shadow":
+        promoted = status.step is not None and status.step >= strategy_for(rollout).count
+        assert weight == 0 or promoted, "a live request for a shadow"
+    if status.strategy in ("shadow", "blueGreen"):
+        assert weight in (0, BASIS_POINTS), "a part of the live requests for what gets all or none"
+
+
+def _stable_id(plan: Plan | None) -> str | None:
+    return plan.status.stable.id if plan is not None and plan.status.stable is not None else None
 
 
 def live(number: int = 1, **spec: Any) -> World:

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from bad_manifests import BAD, MANIFEST, with_field
+from bad_manifests import BAD, BAD_STRATEGIES, GOOD, MANIFEST, with_field, with_fields
 
 from operators.api import InvalidManifest, ModelRollout, RolloutKey, manifest_to_json, parse_manifest
 from operators.api.fields import basis_points, format_duration, format_time, parse_duration, parse_quantity, parse_time
@@ -79,10 +79,33 @@ def test_a_manifest_that_makes_no_sense_is_refused_with_field_and_reason(
     assert reason in found[field]
 
 
-def test_an_analysis_step_needs_checks() -> None:
-    document = with_field("spec.strategy.canary.steps.3", {"analysis": {}})
-    document["spec"]["analysis"]["checks"] = []
-    assert "nothing to wait for" in problems(document)["spec.strategy.canary.steps[3].analysis"]
+@pytest.mark.parametrize(("changes", "field", "reason"), BAD_STRATEGIES)
+def test_a_strategy_that_makes_no_sense_is_refused_with_field_and_reason(
+    changes: dict[str, object], field: str, reason: str
+) -> None:
+    assert problems(with_fields(changes))[field] == reason
+
+
+@pytest.mark.parametrize("changes", GOOD.values(), ids=GOOD)
+def test_every_strategy_is_read_and_given_back_as_it_was_written(changes: dict[str, object]) -> None:
+    rollout = parse_manifest(with_fields(changes))
+    assert parse_manifest(manifest_to_json(rollout)) == rollout
+
+
+def test_a_match_is_a_condition_or_several() -> None:
+    matches = parse_manifest(with_fields(GOOD["canary-match"])).spec.traffic.match
+    assert matches[2].conditions == (matches[2],)
+    assert matches[2].in_ == ("eu", "us")
+    assert matches[3].conditions[0].below == 25.5
+    assert [one.feature for one in matches[4].conditions] == ["country", "vip", "size"]
+    assert [one.exact for one in matches[4].conditions] == ["NL", True, None]
+    assert [type(value) for value in matches[5].in_] == [float, float, str, bool]
+
+
+def test_an_analysis_before_any_weight_can_rest_on_selected_requests() -> None:
+    steps = {"spec.strategy.canary.steps": [{"analysis": {}}]}
+    assert "would wait forever" in problems(with_fields(steps))["spec.strategy.canary.steps[0].analysis"]
+    parse_manifest(with_fields(steps | {"spec.traffic.match": [{"header": "x-beta"}]}))
 
 
 def test_all_problems_are_told_at_once() -> None:

@@ -104,7 +104,7 @@ def test_promote_with_nothing_on_its_way_is_refused_and_names_retry_after_an_abo
 def test_an_unknown_way_to_promote_is_refused(value: str) -> None:
     world = rolling()
     world.say("promote", value)
-    assert "neither step nor full" in refusal(world)
+    assert "is neither step, full nor variant=NAME" in refusal(world)
     assert world.weight(2) == 1_000
 
 

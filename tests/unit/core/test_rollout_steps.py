@@ -272,3 +272,11 @@ def test_the_history_keeps_the_newest_lines_only() -> None:
         world.settle()
     assert len(world.status.history) == 30
     assert world.status.history[-1].version == world.id(39)
+
+
+@pytest.mark.parametrize(("percent", "weight"), [(0.01, 1), (33.33, 3_333), (99.99, 9_999), (100, 10_000)])
+def test_a_weight_has_up_to_two_decimals(percent: float, weight: int) -> None:
+    world = live(strategy=canary({"setWeight": percent}, {"pause": {}}))
+    world.apply(model=model(2))
+    world.settle()
+    assert (world.weight(2), world.weight(1)) == (weight, 10_000 - weight)
