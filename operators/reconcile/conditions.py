@@ -76,6 +76,14 @@ def _rest(draft: Draft) -> Summary:
         failed = state.phase is TargetPhase.FAILED
         return Summary(Phase.DEGRADED if failed else Phase.PROGRESSING, "NoReplicas", message)
     if status.failed is not None and status.failed != stable.id:
+        arms = status.experiment.arms if status.experiment is not None and status.trial else ()
+        variant = next((arm.name for arm in arms if arm.version == stable.id and arm.name != CONTROL), None)
+        if variant is not None:
+            message = (
+                f"{stable.id}, which was variant {variant}, serves all requests; the spec still names {status.failed}: "
+                f"write the variant's model into spec.model and leave out spec.variants"
+            )
+            return Summary(Phase.HEALTHY, "VariantPromoted", message)
         message = (
             f"{stable.id} serves all requests; {status.failed}, which the spec names, was taken back and waits for "
             f"another spec or `tidegate retry {draft.name}`"

@@ -206,6 +206,19 @@ def test_while_a_bad_stable_answers_nothing_what_may_have_no_live_request_still_
     assert world.weight(1) == 10_000
 
 
+@each_strategy
+def test_while_a_bad_stable_answers_nothing_a_person_gets_a_candidate_past_each_of_its_steps(name: str) -> None:
+    world = live(analysis=CHECKS, **STRATEGIES[name])
+    world.replicas(1, ready=0)
+    world.apply(model=model(2))
+    world.settle()
+    while world.status.candidate is not None:
+        world.say("promote", "step")
+        world.settle()
+        assert "CommandRefused" not in {event.reason for event in world.events}
+    assert (world.weight(2), world.status.phase) == (10_000, Phase.HEALTHY)
+
+
 def test_a_stable_that_breaks_when_everything_was_switched_is_not_missed() -> None:
     world = rolling("blue-green that is watched")
     world.replicas(1, ready=0)

@@ -56,6 +56,8 @@ def test_the_winner_among_variants_becomes_stable_and_the_others_leave() -> None
     assert world.status.phase is Phase.HEALTHY
     assert world.status.stable is not None
     assert world.status.stable.id == world.id(2)
+    assert world.condition("Ready")[1] == "VariantPromoted"
+    assert f"the spec still names {world.id(1)}: write the variant's model into spec.model" in world.status.message
     world.settle(31)
     assert world.running == {world.id(2)}
     assert world.settle(3600).running == {world.id(2)}, "what the manifest names does not come back by itself"
@@ -215,3 +217,13 @@ def test_failing_fast_is_no_virtue() -> None:
     world.saw(2, counters(1_000, errors=900, milliseconds=1.0))
     world.settle(15)
     assert (arm(world, "control").value, arm(world, "candidate").value) == (0.99, 0.1)
+
+
+def test_a_manifest_that_takes_over_the_winner_is_at_rest() -> None:
+    world = three()
+    world.say("promote", "variant=b")
+    world.settle()
+    before = world.settle(31).running
+    world.apply(model=model(2), variants=[], strategy=None)
+    world.settle(31)
+    assert (world.running, world.status.message) == (before, f"{world.id(2)} serves all requests")
