@@ -87,13 +87,13 @@ class Stack:
         log = (self.home / "up.log").read_text()[-3000:]
         raise AssertionError(f"{name} did not get there in {seconds:.0f} s: {json.dumps(status, indent=1)}\n{log}")
 
-    def apply(self, name: str, model: str, *, strategy: object = None, **spec: object) -> str:
+    def apply(self, name: str, model: str, /, *, strategy: object = None, **spec: object) -> str:
         """Apply a rollout of one of the example models; the file that was applied."""
         manifest = self.manifest(name, model, strategy=strategy, **spec)
         self.cli("apply", "-f", str(manifest))
         return str(manifest)
 
-    def manifest(self, name: str, model: str, *, strategy: object = None, **spec: object) -> Path:
+    def manifest(self, name: str, model: str, /, *, strategy: object = None, **spec: object) -> Path:
         """Write a manifest."""
         document = {
             "apiVersion": "tidegate.dev/v1alpha1",
