@@ -1,18 +1,22 @@
 """One request and its answer, from the moment it is complete until its answer is handed to the connection."""
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 import orjson
 
 from serving.errors import RequestError
 
-if TYPE_CHECKING:
-    from serving.http import Connection
-
 _MAX_MESSAGE = 2_000
 """Characters of an error's message that are sent."""
+
+
+class Asker(Protocol):
+    """Where a request came from, and its answer goes."""
+
+    def finish(self, exchange: "Exchange", status: int, body: bytes, headers: bytes) -> None:
+        """Take the answer."""
 
 
 class Exchange:
@@ -38,7 +42,7 @@ class Exchange:
 
     def __init__(
         self,
-        connection: "Connection",
+        connection: Asker,
         *,
         method: bytes,
         url: bytes,

@@ -3,14 +3,25 @@
 import asyncio
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from serving.exchange import Exchange
 from serving.limits import Limits
 from serving.records import Recorder
 
-if TYPE_CHECKING:
-    from serving.http import Connection
+
+class Open(Protocol):
+    """A connection, as far as its server must know it."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether it owes an answer, or a request has begun to arrive."""
+
+    def check(self, now: float) -> None:
+        """Close it if it has taken longer than it may."""
+
+    def abort(self) -> None:
+        """Close it at once."""
 
 
 class Site:
@@ -34,7 +45,7 @@ class Site:
         """Gets every exchange that was answered; None where no records are kept."""
         self.draining = False
         """When set, every connection is closed after the answers that it is owed."""
-        self.connections: set[Connection] = set()
+        self.connections: set[Open] = set()
         self.requests = 0
         """How many requests have been accepted, ever."""
         self.in_flight = 0
