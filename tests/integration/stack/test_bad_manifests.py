@@ -49,7 +49,7 @@ REFUSED = {
         "spec.strategy",
         "names exactly one of",
     ),
-    "a strategy of another release": (spec(strategy={"bandit": {}}), "spec.strategy.bandit", "is not available"),
+    "a strategy without what it needs": (spec(strategy={"bandit": {}}), "spec.strategy.bandit.reward", "is required"),
     "an unknown strategy": (spec(strategy={"hope": {}}), "spec.strategy.hope", "is not a field of this release"),
     "an unknown runtime": (spec({"runtime": "tensorflow"}), "spec.model.runtime", '"tensorflow"'),
     "a model that is not there": (

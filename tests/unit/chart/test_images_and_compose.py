@@ -85,7 +85,7 @@ def test_compose_serves_the_examples_from_a_locked_down_container() -> None:
     assert home is not None
     assert state == f"state:{home[1]}"
     assert document["volumes"].keys() == {"state"}
-    assert "/v2/health/ready" in service["healthcheck"]["test"][-1]
+    assert "/v2/health/ready" in service["healthcheck"]["test"]
     assert service["command"][0] == up.__name__
     assert "--all-interfaces" in service["command"]
 
