@@ -35,6 +35,10 @@ def compare(draft: Draft) -> None:
     if experiment is None or manifest is None or goal is None or not _running(draft):
         return
     draft.wake(draft.now + draft.rollout.spec.analysis.interval)
+    if goal.metric in FEEDBACK and draft.observed.feedback is None:
+        message = f"{goal.metric}: the monitor cannot be asked for feedback, shares stay as they are"
+        draft.change(experiment=replace(experiment, message=experiment.message if experiment.winner else message))
+        return
     draft.change(experiment=_counted(draft, experiment, goal))
     if isinstance(manifest, AbTest):
         _test(draft, manifest)
@@ -58,9 +62,7 @@ def _running(draft: Draft) -> bool:
 def _counted(draft: Draft, experiment: Experiment, goal: Goal) -> Experiment:
     observed = draft.observed
     if goal.metric in FEEDBACK:
-        said = observed.feedback
-        if said is None:
-            return experiment
+        said = observed.feedback or {}
         arms = (
             replace(arm, counted=counted(goal, None, mine), worth=mine.worth if mine is not None else None)
             for arm in experiment.arms
@@ -92,8 +94,7 @@ def _test(draft: Draft, test: AbTest) -> None:
 def _allocate(draft: Draft, bandit: Bandit) -> None:
     experiment = _experiment(draft)
     due = (experiment.started_at if experiment.decided_at is None else experiment.decided_at) + bandit.interval
-    blind = bandit.reward in FEEDBACK and draft.observed.feedback is None
-    if draft.now < due or blind or experiment.winner:
+    if draft.now < due or experiment.winner:
         draft.wake(due)
         return
     finding = judge_bandit(experiment.arms, bandit, round(bandit.exploration_floor * 100))

@@ -114,7 +114,8 @@ def _way(draft: Draft) -> Summary:
         hint = f"`tidegate {'abort' if lost else 'promote'} {draft.name}`"
         message = f"{version}: {step}{waiting}: {hint}"
         return Summary(Phase.PAUSED, "AwaitingPromotion", message)
-    return Summary(phase, "Stepping", f"{version}: {step}{waiting}")
+    found = f": {status.experiment.message}" if status.experiment is not None and status.experiment.message else ""
+    return Summary(phase, "Stepping", f"{version}: {step}{waiting}{found}")
 
 
 def _experiment(draft: Draft) -> Summary:

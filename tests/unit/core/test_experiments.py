@@ -122,8 +122,10 @@ def test_a_latency_within_a_bound_is_a_goal() -> None:
 def test_feedback_decides_and_its_absence_decides_nothing() -> None:
     world = live(strategy=ab_test(goal={"metric": "feedback-reward", "direction": "decrease"}))
     world.apply(model=model(2))
+    world.settle()
     world.settle(15)
     assert arm(world, "candidate").counted == Tally()
+    assert world.status.message.endswith("the monitor cannot be asked for feedback, shares stay as they are")
     world.feedback = {
         world.id(1): VersionFeedback(rewards=Tally(1_000, 5_000.0, 26_000.0)),
         world.id(2): VersionFeedback(rewards=Tally(1_000, 3_000.0, 10_000.0)),
