@@ -5,7 +5,7 @@ the answer, the weights that the routers are given, the phase. `semantics.yaml` 
 `test_semantics.py` compares. Run as a program it writes the page `docs/semantics.md` (`make semantics`).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -15,10 +15,14 @@ from core_world import ERRORS, World, canary, counters, model
 
 from operators.api.fields import format_share
 
-EXPECTED: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = yaml.safe_load(
-    Path(__file__).with_name("semantics.yaml").read_text(encoding="utf-8")
-)
+_TABLES: Final = tuple(yaml.safe_load_all(Path(__file__).with_name("semantics.yaml").read_text(encoding="utf-8")))
+EXPECTED: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = _TABLES[0]
 """Per situation and command: the word for the overview, and the sentence."""
+ROWS: Final[Mapping[str, Mapping[str, Sequence[str]]]] = _TABLES[1]
+"""Per situation in which the operator acts by itself: the tests that show what it does, by where they play."""
+_TESTS: Final = Path(__file__).parents[2]
+PLACES: Final = {"core": _TESTS / "unit" / "core", "stack": _TESTS / "integration" / "stack"}
+"""The folders of the tests in `ROWS`."""
 PAGE: Final = Path(__file__).parents[3] / "docs" / "semantics.md"
 CHECKS: Final = {"interval": "10s", "checks": [ERRORS]}
 PREVIEW: Final = [{"header": "x-preview"}]
@@ -272,61 +276,6 @@ def _capital(text: str) -> str:
     return text if text[1:2].isdigit() else text[:1].upper() + text[1:]
 
 
-ROWS: Final[Mapping[str, tuple[str, ...]]] = {
-    "first version of a rollout": (
-        "test_rollout_steps.py::test_a_first_version_skips_the_steps_and_gets_everything_once_ready",
-        "test_rollout_steps.py::test_a_first_version_gets_weight_only_after_the_route_with_its_endpoints_was_acknowledged",
-    ),
-    "`model` or `serving` changes": ("test_rollout_steps.py::test_a_changed_model_starts_a_candidate_beside_stable",),
-    "changed again while rolling out": (
-        "test_rollout_steps.py::test_a_new_version_in_the_middle_of_a_rollout_starts_at_step_0_beside_the_same_stable",
-        "test_failures_of_others.py::"
-        "test_a_new_version_in_mid_canary_keeps_the_old_canary_running_until_no_router_sends_it_requests",
-    ),
-    "changed back to stable": ("test_rollout_steps.py::test_going_back_to_stable_drains_the_candidate_without_steps",),
-    "target is one of the last `rollbackWindow` stable versions": (
-        "test_rollout_steps.py::test_a_recent_stable_version_skips_the_steps_within_the_rollback_window",
-    ),
-    "candidate not ready within `progressDeadlineSeconds`": (
-        "test_rollout_safety.py::test_a_candidate_that_is_not_ready_in_time_is_aborted_with_rays_message",
-        "test_rollout_safety.py::test_a_pause_does_not_count_for_the_progress_deadline",
-    ),
-    "a check fails": (
-        "test_rollout_safety.py::test_a_failed_check_aborts_and_says_everything",
-        "test_rollout_safety.py::test_an_aborted_candidate_keeps_its_replicas_for_the_scale_down_delay",
-    ),
-    "abort is sticky": (
-        "test_rollout_safety.py::test_an_abort_is_sticky_until_the_spec_changes",
-        "test_rollout_safety.py::test_retry_tries_the_aborted_version_again",
-        "test_failures_of_others.py::test_a_version_that_was_given_up_is_not_tried_again_for_days_and_restarts",
-    ),
-    "promote": (
-        "test_rollout_commands.py::test_promote_goes_past_the_current_step_only",
-        "test_rollout_commands.py::test_promote_full_goes_to_the_end",
-        "test_rollout_commands.py::test_a_failed_check_blocks_a_promotion_unless_it_is_forced",
-    ),
-    "end of the last step": (
-        "test_rollout_steps.py::test_a_canary_walks_through_its_steps",
-        "test_rollout_steps.py::test_a_replaced_version_stays_for_a_while_and_then_leaves_route_and_ray",
-        "test_rollout_commands.py::test_undo_brings_the_former_version_back_at_once_while_it_still_runs",
-    ),
-    "deleted": (
-        "test_rollout_safety.py::"
-        "test_a_deleted_rollout_loses_its_route_first_and_its_replicas_after_the_acknowledgement",
-    ),
-    "API server, Ray head or monitor unreachable": (
-        "test_rollout_safety.py::test_while_ray_is_unreachable_everything_stays_and_says_so",
-        "test_rollout_safety.py::test_a_restart_in_the_middle_keeps_every_weight",
-        "test_experiments.py::test_feedback_decides_and_its_absence_decides_nothing",
-    ),
-    "two rollouts claim one host and model name": (
-        "test_rollout_safety.py::test_a_rollout_in_conflict_gets_neither_route_nor_replicas",
-        "test_fleet.py::test_the_older_rollout_keeps_its_host_and_model_name",
-    ),
-    "invalid spec": ("test_manifest.py::test_a_manifest_that_makes_no_sense_is_refused_with_field_and_reason",),
-}
-"""The situations in which the operator acts by itself, and the tests (in this folder) that show what it does."""
-
 _INTRODUCTION: Final = """\
 # What a command does in which situation
 
@@ -339,6 +288,9 @@ then what the routers are given once the command has been carried out and everyt
 then the phase. *refused* means that the command is answered with an event that says why, and that nothing changes;
 *waits*, that it stays on the rollout until it can be answered; –, that there is nothing to do.
 """
+_BY_ITSELF: Final = """\
+Each situation is shown twice: played against the operator's decisions by tests in `tests/unit/core`, and on a whole
+stack, with Ray, Envoy and the control process, by tests in `tests/integration/stack`."""
 
 
 def page() -> str:
@@ -352,8 +304,11 @@ def page() -> str:
         lines += ["", f"## {_capital(situation)}", "", str(build.__doc__ or _SAME[situation]), ""]
         lines += ["| command | effect |", "| --- | --- |"]
         lines += [f"| {_code(command)} | {EXPECTED[situation][command][1]} |" for command in COMMANDS]
-    lines += ["", "## What happens by itself", "", "| situation | shown by, in `tests/unit/core` |", "| --- | --- |"]
-    lines += [f"| {row} | {'<br>'.join(f'`{test}`' for test in tests)} |" for row, tests in ROWS.items()]
+    lines += ["", "## What happens by itself", "", _BY_ITSELF, "", "| situation | played | on the stack |"]
+    lines += ["| --- | --- | --- |"]
+    for row, tests in ROWS.items():
+        cells = ("<br>".join(f"`{test}`" for test in tests[place]) for place in PLACES)
+        lines.append(f"| {row} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 

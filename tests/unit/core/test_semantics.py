@@ -1,10 +1,9 @@
 """The page of semantics is true, complete, and the one that is in the documentation."""
 
 import ast
-from pathlib import Path
 
 import pytest
-from semantics import COMMANDS, EXPECTED, PAGE, ROWS, SITUATIONS, page, played
+from semantics import COMMANDS, EXPECTED, PAGE, PLACES, ROWS, SITUATIONS, page, played
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -23,9 +22,13 @@ def test_the_table_has_every_situation_and_command_and_no_other() -> None:
     assert all(list(cells) == list(COMMANDS) for cells in EXPECTED.values())
 
 
+@pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("row", ROWS)
-def test_what_happens_by_itself_is_shown_by_tests_that_exist(row: str) -> None:
-    for test in ROWS[row]:
+def test_what_happens_by_itself_is_shown_by_tests_that_exist(row: str, place: str) -> None:
+    assert ROWS[row][place]
+    for test in ROWS[row][place]:
         file, _, name = test.partition("::")
-        tree = ast.parse(Path(__file__).with_name(file).read_text(encoding="utf-8"))
-        assert name in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}, test
+        tree = ast.parse((PLACES[place] / file).read_text(encoding="utf-8"))
+        assert name in {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}, (
+            test
+        )
