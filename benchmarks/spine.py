@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -117,9 +117,12 @@ def main() -> None:
     parser.add_argument("--connections", type=int, default=16)
     parser.add_argument("--json", type=Path, help="keep the raw figures here")
     options = parser.parse_args()
-    ports = {"ray serve proxy": free_port(), "tidegate": free_port()}
     rounds: list[Round] = []
-    with ray_proxy(ports["ray serve proxy"]), tidegate(ports["tidegate"]):
+    with ExitStack() as stack:
+        ports = {"ray serve proxy": free_port()}
+        stack.enter_context(ray_proxy(ports["ray serve proxy"]))
+        ports["tidegate"] = free_port()  # not before, or one of Ray's processes may have taken it
+        stack.enter_context(tidegate(ports["tidegate"]))
         for _ in range(options.rounds):
             for contender, port in ports.items():
                 figures = uvloop.run(measure(contender, port, options.seconds, options.connections))
