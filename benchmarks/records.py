@@ -11,6 +11,7 @@ import platform
 import statistics
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Sequence
@@ -68,7 +69,8 @@ def receive() -> None:
 
 def serve(records: RecordsConfig | None) -> None:
     """A replica's process."""
-    model = load(ModelSource(MODEL.as_uri(), "sklearn", inputs=COLUMNS), MODEL.parent)
+    with tempfile.TemporaryDirectory() as cache:
+        model = load(ModelSource(MODEL.as_uri(), "sklearn", inputs=COLUMNS), Path(cache))
     server = ModelServer(ServerConfig(model="iris", version="v1", records=records), model)
     print(server.start(), flush=True)
     sys.stdin.read()
