@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from monitor.evidence import Evidence
 from operators.status import Tally
 from router.ir import Route, TrafficCounters
 from serving.spec import TargetState
@@ -39,6 +40,17 @@ class VersionFeedback:
 
 
 @dataclass(frozen=True, slots=True)
+class Measured:
+    """What somebody outside (Prometheus, a web address) said for one check since `RolloutStatus.evidence_since`.
+
+    `values` are the readings, oldest first; `problem` says why the last attempt brought none, empty when it did.
+    """
+
+    values: tuple[float, ...] = ()
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Observed:
     """The world at `now` (seconds since the epoch).
 
@@ -46,7 +58,9 @@ class Observed:
     the evidence since `RolloutStatus.evidence_since`, None when there is none to be had: no reading, or a stale one.
     `counting_since` is when its first reading was taken; what was counted before that is lost, as after a restart.
     `feedback` maps version ids to what people said since `Experiment.started_at`, None when the monitor cannot be
-    reached or nobody needs it. `conflict` says which older rollout owns this one's host and model name.
+    reached or nobody needs it. `evidence` is what the monitor knows of the answers since `evidence_since`, None when it
+    cannot be asked, or not yet, or no check needs it; `measured` has what others say, by the names of checks.
+    `conflict` says which older rollout owns this one's host and model name.
     """
 
     now: float
@@ -55,4 +69,6 @@ class Observed:
     traffic: Mapping[str, VersionTraffic] | None = None
     counting_since: float | None = None
     feedback: Mapping[str, VersionFeedback] | None = None
+    evidence: Evidence | None = None
+    measured: Mapping[str, Measured] = field(default_factory=dict)
     conflict: str | None = None
