@@ -1,7 +1,7 @@
 # Everything a developer does. `make help` lists it.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup models run demo test images e2e lint format bench-spine bench-records golden semantics crd clean
+.PHONY: help setup models run demo test images e2e lint format bench-spine bench-records bench-store bench-peeking bench-identical golden semantics crd clean
 
 UV_VERSION := 0.13.8
 PYTHON ?= python3.11
@@ -74,6 +74,15 @@ bench-spine: models ## Tidegate through Envoy against Ray Serve's own proxy, sam
 
 bench-records: models ## What records cost a replica
 	$(BIN)/python -m benchmarks.records
+
+bench-store: setup ## What the monitor stores and answers in a second, on SQLite and PostgreSQL
+	$(BIN)/python -m benchmarks.store
+
+bench-peeking: setup ## How often gates are wrong that are watched all the time, and how soon they are right
+	$(BIN)/python -m benchmarks.peeking
+
+bench-identical: models ## Two hundred rollouts of twins: how often is one taken for worse?
+	$(BIN)/python -m benchmarks.identical
 
 clean: ## Remove the environment, caches and trained models
 	rm -rf .venv .uv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache deployments/examples/models
