@@ -14,10 +14,14 @@ import uvicorn
 import uvloop
 
 from monitor.api.app import create_app
+from monitor.outbound.metrics import Metrics as OutboundMetrics
+from monitor.outbound.outbox import Outbox
+from monitor.outbound.service import Outbound
 from monitor.settings import BadEnvironment, Settings
 from monitor.store.database import StoreTooNew
 from monitor.store.metrics import Metrics
 from monitor.store.service import Store
+from monitor.store.spool import Spool
 
 SHUTDOWN_SECONDS: Final = 10
 """How long requests that have begun may take when the process is told to end."""
@@ -31,6 +35,12 @@ environment:
   TIDEGATE_MONITOR_PORT        the port to answer on (8090)
   TIDEGATE_MONITOR_TOKEN_FILE  the file with the bearer token for /internal; unset: there is none
   TIDEGATE_MONITOR_RETENTION   how long records and feedback are kept: 12h, 30d (30d)
+  TIDEGATE_MONITOR_SPOOL       the folder for what is accepted while the database is away (spool in TIDEGATE_HOME)
+  TIDEGATE_MONITOR_SPOOL_SIZE  how much it may hold: 500M, 1Gi (1Gi)
+  TIDEGATE_MONITOR_NOTIFICATIONS           the file that names the channels to tell of events; unset: none
+  TIDEGATE_MONITOR_CLOUDEVENTS_URL         where to send records as CloudEvents; unset: nowhere
+  TIDEGATE_MONITOR_CLOUDEVENTS_TOKEN_FILE  the file with the bearer token for that; unset: there is none
+  TIDEGATE_MONITOR_CLOUDEVENTS_MODE        batch, or single as KServe's logger does (batch)
 """
 
 
@@ -60,9 +70,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 async def serve(settings: Settings) -> None:
     """Answer until SIGTERM. Raises `OSError` when the port is taken, `StoreTooNew` (in a group)."""
     metrics = Metrics()
-    store = Store(settings.database, settings.retention, metrics)
+    spool = Spool(settings.spool, settings.spool_size)
+    store = Store(settings.database, settings.retention, metrics, spool=spool)
+    outbound = Outbound(store, settings.channels, settings.sink, OutboundMetrics(metrics.registry))
     config = uvicorn.Config(
-        create_app(store, metrics, settings.token),
+        create_app(store, metrics, settings.token, Outbox(store, settings.channels)),
         http="httptools",
         lifespan="off",
         log_config=None,
@@ -77,9 +89,10 @@ async def serve(settings: Settings) -> None:
         log.info("answering on %s:%d", settings.host, settings.port)
         try:
             async with asyncio.TaskGroup() as tasks:
-                work = tasks.create_task(store.run())
+                work = [tasks.create_task(one.run()) for one in (store, outbound)]
                 await uvicorn.Server(config).serve(sockets=[listening])
-                work.cancel()
+                for task in work:
+                    task.cancel()
         finally:
             await store.close()
     log.info("stopped")

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any, Final
 
+import asyncpg  # type: ignore[import-untyped]
 from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
@@ -14,6 +15,8 @@ from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError,
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
+AGAIN_SECONDS: Final = 1.0
+"""The pause between attempts to reach the database."""
 CONNECT_SECONDS: Final = 5.0
 STATEMENT_SECONDS: Final = 30.0
 _WRITERS: Final = 0x71DE6A7E
@@ -54,7 +57,10 @@ def database_url(given: str) -> URL:
 
 
 class Database:
-    """Transactions. Each method raises `StoreUnavailable` or `StoreRefused` with a sentence."""
+    """Transactions, once `migrate` has made the tables.
+
+    Each method raises `StoreUnavailable` or `StoreRefused` with a sentence.
+    """
 
     def __init__(self, url: URL) -> None:
         """Nothing is opened yet."""
@@ -71,7 +77,9 @@ class Database:
         self._reader = (
             self._engine if self._sqlite else self._engine.execution_options(isolation_level="REPEATABLE READ")
         )
+        self.has_partitions = not self._sqlite
         self._turn = asyncio.Lock()  # fair, unlike that of SQLite
+        self._migrated = False
         if self._sqlite:
             event.listen(self._engine.sync_engine, "connect", _prepare_sqlite)
             event.listen(self._engine.sync_engine, "begin", _begin_sqlite)
@@ -83,17 +91,29 @@ class Database:
         What is read in it is therefore still so when it is committed: feedback and the record that it belongs to cannot
         miss each other.
         """
-        with _explained(self.name):
-            async with self._turn, self._writer.begin() as connection:
-                if not self._sqlite:
-                    await connection.execute(text(f"SELECT pg_advisory_xact_lock({_WRITERS})"))
-                yield connection
+        self.require_tables()
+        async with self._writing() as connection:
+            yield connection
 
     @contextlib.asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
         """A transaction that sees one state of all tables."""
+        self.require_tables()
         with _explained(self.name):
             async with self._reader.connect() as connection:
+                yield connection
+
+    def require_tables(self) -> None:
+        """Raises `StoreUnavailable` until the tables have been made."""
+        if not self._migrated:
+            raise StoreUnavailable(f"{self.name} has not been reached yet")
+
+    @contextlib.asynccontextmanager
+    async def _writing(self) -> AsyncIterator[AsyncConnection]:
+        with _explained(self.name):
+            async with self._turn, self._writer.begin() as connection:
+                if not self._sqlite:
+                    await connection.execute(text(f"SELECT pg_advisory_xact_lock({_WRITERS})"))
                 yield connection
 
     async def migrate(self) -> None:
@@ -103,13 +123,14 @@ class Database:
                 self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
                 self._file.touch(mode=0o600)
         try:
-            async with self.writing() as connection:
+            async with self._writing() as connection:
                 await connection.run_sync(_upgrade)
         except CommandError as error:
             raise StoreTooNew(
                 f"the tables in {self.name} were made by a newer release ({error}): run that release, or name another "
                 "database in TIDEGATE_MONITOR_DATABASE"
             ) from error
+        self._migrated = True
 
     async def close(self) -> None:
         """Close all connections."""
@@ -144,10 +165,11 @@ def _begin_sqlite(connection: Connection) -> None:
 def _explained(name: str) -> Iterator[None]:
     try:
         yield
-    except DBAPIError as error:
-        state = getattr(error.orig, "sqlstate", None) or ""
-        said = " ".join(str(error.orig).split())
-        if state.startswith(_REFUSED) or isinstance(error, IntegrityError | DataError):
+    except (DBAPIError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:  # the latter two from a COPY
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        state = getattr(cause, "sqlstate", None) or ""
+        said = " ".join(str(cause).split())
+        if state.startswith(_REFUSED) or isinstance(error, IntegrityError | DataError | asyncpg.DataError):
             raise StoreRefused(f"{name} does not take it: {said}") from error
         raise StoreUnavailable(f"{name} cannot be used: {said}") from error
     except (OSError, TimeoutError, PoolTimeout, InvalidRequestError) as error:

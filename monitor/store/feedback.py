@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from monitor.store import sums
 from monitor.store.dialect import chunks, inserting
 from monitor.store.entries import Feedback, Item
+from monitor.store.pairing import first_row
 from monitor.store.schema import feedback, records
 from monitor.store.sums import Bucket, Sums
 from monitor.tallies import agrees, same
@@ -63,9 +64,10 @@ class _Said:
     share: int | None
     at: int | None
     correct: bool | None
+    answer: object
 
 
-_NOTHING: Final = _Said(None, None, None, None, None, None)
+_NOTHING: Final = _Said(None, None, None, None, None, None, None)
 
 
 async def take(connection: AsyncConnection, given: Feedback, now: int) -> Heard:
@@ -98,9 +100,10 @@ def _merged(item: Item, old: _Said | None, answer: _Answer | None) -> _Said:
     """What is known of a request once this has been said too."""
     if old is None:
         if answer is None:
-            return _Said(item.label, item.reward, None, None, None, None)
+            return replace(_NOTHING, label=item.label, reward=item.reward)
         correct = None if item.label is None else agrees(item.label, answer.outputs)
-        return _Said(item.label, item.reward, answer.version, answer.share, answer.at, correct)
+        said = first_row(answer.outputs)
+        return _Said(item.label, item.reward, answer.version, answer.share, answer.at, correct, said)
     reward = old.reward if item.reward is None else item.reward
     if item.label is None or same(item.label, old.label):
         return replace(old, reward=reward)

@@ -10,13 +10,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import bindparam, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from monitor.store import sums
-from monitor.store.dialect import chunks, inserting
+from monitor.store import pairs, partitions, senders, sums
+from monitor.store.dialect import append, chunks, inserting
 from monitor.store.entries import Batch, Record
-from monitor.store.schema import MICROSECONDS, exposures, feedback, records, senders
+from monitor.store.pairing import first_row
+from monitor.store.partitions import DAY
+from monitor.store.schema import MICROSECONDS, exposures, feedback, records
+from monitor.store.senders import Taken
 from monitor.store.sums import Bucket, Sums
 from monitor.tallies import agrees
 
@@ -25,22 +28,23 @@ Of = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
-    """What became of a batch. `dropped`: the records that its sender has lost since the batch before."""
+class Found:
+    """What records brought together: `feedback` that had waited for one of them, `pairs` of which they are a half."""
 
-    accepted: int
-    dropped: int = 0
-    repeated: bool = False
+    feedback: int = 0
+    pairs: int = 0
 
 
-async def take(connection: AsyncConnection, batches: Sequence[Batch], now: int) -> tuple[list[Taken], int]:
-    """Store batches, in this order. What became of each, and how much feedback has found its record among them."""
-    taken = await _number(connection, batches, now)
+async def take(connection: AsyncConnection, batches: Sequence[Batch], now: int) -> tuple[list[Taken], Found]:
+    """Store batches, in this order. What became of each, and what they brought together."""
+    taken = await senders.take(connection, batches, now)
     fresh = [batch for batch, one in zip(batches, taken, strict=True) if not one.repeated]
     rows = [_row(batch, record) for batch in fresh for record in batch.records]
     if not rows:
-        return taken, 0
-    await connection.execute(insert(records), rows)
+        return taken, Found()
+    await partitions.prepare(connection, {row["at"] // DAY for row in rows})
+    await append(connection, records, rows)
+    paired = await pairs.join(connection, fresh)
     changes: defaultdict[Bucket, Sums] = defaultdict(Sums)
     for batch in fresh:
         for record in batch.records:
@@ -49,31 +53,7 @@ async def take(connection: AsyncConnection, batches: Sequence[Batch], now: int) 
     joined = await _join(connection, fresh, changes)
     await sums.add(connection, changes)
     await _expose(connection, fresh)
-    return taken, joined
-
-
-async def _number(connection: AsyncConnection, batches: Sequence[Batch], now: int) -> list[Taken]:
-    """Tell new batches from retransmissions, and remember the last one of each sender."""
-    names = list({batch.replica for batch in batches})
-    known: dict[str, tuple[int, int]] = {}
-    for some in chunks(names):
-        query = select(senders.c.replica, senders.c.batch, senders.c.dropped).where(senders.c.replica.in_(some))
-        known |= {replica: (last, dropped) for replica, last, dropped in await connection.execute(query)}
-    taken = []
-    for batch in batches:
-        last, dropped = known.get(batch.replica, (0, 0))
-        if batch.batch <= last:
-            taken.append(Taken(0, repeated=True))
-        else:
-            known[batch.replica] = (batch.batch, max(dropped, batch.dropped))
-            taken.append(Taken(len(batch.records), dropped=max(0, batch.dropped - dropped)))
-    rows = [
-        {"replica": name, "batch": known[name][0], "dropped": known[name][1], "seen_at": now} for name in sorted(names)
-    ]
-    statement = inserting(connection, senders)
-    newest = {name: statement.excluded[name] for name in ("batch", "dropped", "seen_at")}
-    await connection.execute(statement.on_conflict_do_update(index_elements=["replica"], set_=newest), rows)
-    return taken
+    return taken, Found(joined, paired)
 
 
 async def _join(connection: AsyncConnection, batches: Sequence[Batch], changes: dict[Bucket, Sums]) -> int:
@@ -107,6 +87,7 @@ async def _join(connection: AsyncConnection, batches: Sequence[Batch], changes: 
                         "share": record.share,
                         "at": _time(record),
                         "correct": correct,
+                        "answer": first_row(record.outputs),
                     }
                 )
     if found:

@@ -5,8 +5,19 @@ from typing import Any, Final
 
 from sqlalchemy import Delete, Table, delete, select, tuple_
 
+from monitor.store import partitions
 from monitor.store.database import Database
-from monitor.store.schema import MINUTE, exposures, feedback, records, senders, tallies
+from monitor.store.schema import (
+    MINUTE,
+    deliveries,
+    events,
+    exposures,
+    feedback,
+    pairs,
+    records,
+    senders,
+    tallies,
+)
 
 STEP: Final = 1_000
 """Rows that one transaction deletes at most."""
@@ -15,16 +26,41 @@ STEP: Final = 1_000
 async def forget(database: Database, before: int) -> AsyncGenerator[int, None]:
     """Delete what is older than the minute of `before` (µs), a step at a time; the number of rows of each step.
 
-    Raises `StoreUnavailable`.
+    PostgreSQL keeps records in days, and a day until all of it is older. Raises `StoreUnavailable`.
     """
     minute = before // MINUTE
-    for table in (records, tallies):
+    if database.has_partitions:
+        async for count in _days(database, before):
+            yield count
+    for table in (pairs, tallies) if database.has_partitions else (records, pairs, tallies):
         async for namespace, model in _models(database, table):
             async for count in _steps(database, _old_of(table, namespace, model, minute)):
                 yield count
-    for table, column in ((feedback, "received_at"), (exposures, "first_at"), (senders, "seen_at")):
-        async for count in _steps(database, _old(table, table.c[column] < minute * MINUTE)):
+    old_events = select(events.c.id).where(events.c.at < minute * MINUTE)
+    for table, condition in (
+        (deliveries, deliveries.c.event_id.in_(old_events)),
+        (events, events.c.at < minute * MINUTE),
+        (feedback, feedback.c.received_at < minute * MINUTE),
+        (exposures, exposures.c.first_at < minute * MINUTE),
+        (senders, senders.c.seen_at < minute * MINUTE),
+    ):
+        async for count in _steps(database, _old(table, condition)):
             yield count
+
+
+def records_go(database: Database, before: int) -> int:
+    """The time (µs) before which records are deleted, when what is older than `before` is."""
+    part = partitions.DAY if database.has_partitions else MINUTE
+    return before // part * part
+
+
+async def _days(database: Database, before: int) -> AsyncGenerator[int, None]:
+    async with database.reading() as connection:
+        days = await partitions.over(connection, before)
+    for day, count in days:
+        async with database.writing() as connection:
+            await partitions.drop(connection, day)
+        yield count
 
 
 async def _steps(database: Database, statement: Delete) -> AsyncGenerator[int, None]:

@@ -63,8 +63,20 @@ records = Table(
     Column("outputs", Json),
     Index("records_by_request", "namespace", "model", "request_id"),
     Index("records_by_time", "namespace", "model", "at"),
+    Index("records_by_version", "namespace", "model", "version", "id"),
+    Index(
+        "records_mirrored",
+        "namespace",
+        "model",
+        "request_id",
+        sqlite_where=text("mirrored = 1"),
+        postgresql_where=text("mirrored"),
+    ),
 )
-"""Requests as replicas saw them. An id may be there twice: mirrored, retried, or used again by a client."""
+"""Requests as replicas saw them. An id may be there twice: mirrored, retried, or used again by a client.
+
+In PostgreSQL each day of `at` is a partition (`monitor.store.partitions`), and the primary key is (id, at).
+"""
 
 feedback = Table(
     "feedback",
@@ -79,6 +91,7 @@ feedback = Table(
     Column("share", Integer),
     Column("at", BigInteger),
     Column("correct", Boolean),
+    Column("answer", Json),
     Index("feedback_by_time", "namespace", "model", "at"),
     Index("feedback_by_arrival", "received_at"),
     Index(
@@ -90,7 +103,34 @@ feedback = Table(
         postgresql_where=text("version IS NULL"),
     ),
 )
-"""What became of requests. The last four columns are the answer's that it belongs to; without `version` it waits."""
+"""What became of requests. The last five columns are the answer's that it belongs to; without `version` it waits.
+
+`answer` is the first row of its first output, NULL when none was recorded.
+"""
+
+pairs = Table(
+    "pairs",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("namespace", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("request_id", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("stable", Text, nullable=False),
+    Column("candidate", Text, nullable=False),
+    Column("one", Json, nullable=False),
+    Column("other", Json, nullable=False),
+    Column("agree", Boolean, nullable=False),
+    Column("difference", Double),
+    Column("relative", Double),
+    UniqueConstraint("namespace", "model", "request_id", "stable", "candidate", name="pairs_once"),
+    Index("pairs_by_time", "namespace", "model", "at"),
+)
+"""Requests that two versions answered: `stable` the user, `candidate` a copy. `at` is when the user's came.
+
+`one` and `other` are the rows of their first outputs, `agree` whether all are the same; for numbers `difference` and
+`relative` say how far apart the farthest are (`monitor.store.pairing`).
+"""
 
 exposures = Table(
     "exposures",
@@ -115,9 +155,10 @@ senders = Table(
     Column("batch", BigInteger, nullable=False),
     Column("dropped", BigInteger, nullable=False),
     Column("seen_at", BigInteger, nullable=False),
+    Column("gaps", Json),
     Index("senders_by_time", "seen_at"),
 )
-"""The last batch of every server that sends."""
+"""The last batch of every server that sends, and the numbers before it that have not come (`monitor.store.senders`)."""
 
 tallies = Table(
     "tallies",
@@ -137,3 +178,67 @@ tallies = Table(
     Column("correct", BigInteger, nullable=False),
 )
 """Live requests and their feedback by the minute in which the request came; `other_rewards` are neither 0 nor 1."""
+
+baselines = Table(
+    "baselines",
+    metadata,
+    Column("namespace", Text, primary_key=True),
+    Column("model", Text, primary_key=True),
+    Column("version", Text, primary_key=True),
+    Column("source", Text, nullable=False),
+    Column("made_at", BigInteger, nullable=False),
+    Column("features", Text),
+    Column("predictions", Text),
+)
+"""What drift is measured from: profiles as JSON (`monitor.profiles`). `source`: `file` or `records`."""
+
+events = Table(
+    "events",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("key", Text, nullable=False),
+    Column("namespace", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("severity", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("details", Json),
+    UniqueConstraint("key", name="events_once"),
+    Index("events_by_time", "at"),
+)
+"""What people should hear of, once for each `key`.
+
+`kind`: `rollout`, `drift`, `degradation`, `quality` or `anomaly`. `severity`: `info` or `warning`.
+"""
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("event_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("channel", Text, primary_key=True),
+    Column("attempts", Integer, nullable=False),
+    Column("next_at", BigInteger, nullable=False),
+    Column("done_at", BigInteger),
+    Column("error", Text),
+    Index("deliveries_due", "done_at", "next_at"),
+)
+"""Where an event has to go, and how far that has got: the next attempt, or when it arrived; the last failure."""
+
+cursors = Table(
+    "cursors",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("position", BigInteger, nullable=False),
+)
+"""The last row that whoever follows a table, by its name, has dealt with."""
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("holder", Text, nullable=False),
+    Column("until", BigInteger, nullable=False),
+)
+"""Work that one process does at a time: whose it is until when, unless it is renewed."""

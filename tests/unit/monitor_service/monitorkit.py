@@ -1,9 +1,10 @@
 """What tests of the monitor have in common: batches, a running store, an API to ask, and counting the long way."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any
 
 import httpx
@@ -13,12 +14,14 @@ from monitor.store.database import StoreUnavailable, database_url
 from monitor.store.entries import Batch, Feedback, Item, Record
 from monitor.store.metrics import Metrics
 from monitor.store.service import Store
+from monitor.store.spool import Spool
 from monitor.tallies import LabelTally, RewardTally, ShareTally, VersionTally, agrees
 
 DEADLINE = 60.0
 NOON = 1_790_000_000.0 // 60 * 60
 """A whole minute."""
 OF = ("default", "iris")
+DEFAULTS = {"mirrored": False, "rows": 1, "status": 200}
 TOKEN = "a-token-of-the-tests"
 
 
@@ -52,7 +55,7 @@ class Sender:
             "replica": self.replica,
             "batch": self.batch,
             "dropped": dropped,
-            "records": list(records),
+            "blocks": blocks(records),
         }
 
     def send(self, *records: Mapping[str, object], dropped: int = 0, again: bool = False) -> Batch:
@@ -63,6 +66,31 @@ class Sender:
 def record(name: str, at: float = NOON, status: int = 200, **more: object) -> dict[str, object]:
     """One request as a replica tells it."""
     return {"id": name, "at": at, "status": status, "ms": 1.5, "rows": 1} | more
+
+
+def blocks(records: Iterable[Mapping[str, object]]) -> list[dict[str, Any]]:
+    """Requests as a replica sends them: column by column, those with values of the same names together."""
+    return [block(list(alike)) for _, alike in groupby(records, _names)]
+
+
+def block(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Requests with values of the same names, column by column."""
+    every = dict.fromkeys(name for one in records for name in one)
+    columns: dict[str, Any] = {name: [one.get(name, DEFAULTS.get(name)) for one in records] for name in every}
+    columns["at"] = [round(at * 1e6) for at in columns["at"]]
+    columns["us"] = [round(ms * 1e3) for ms in columns.pop("ms")]
+    parts = {part: columns.pop(part) for part in ("inputs", "outputs") if columns.get(part, [None])[0] is not None}
+    columns = {name: values for name, values in columns.items() if name not in ("inputs", "outputs")}
+    for part, values in parts.items():
+        columns["kept"] = [len(next(iter(each.values()), ())) for each in values]
+        columns["rows"] = list(map(max, columns["rows"], columns["kept"]))
+        columns[part] = {name: [value for each in values for value in each[name]] for name in values[0]}
+    return columns
+
+
+def _names(record: Mapping[str, Any]) -> list[list[str] | None]:
+    parts = (record.get(part) for part in ("inputs", "outputs"))
+    return [None if part is None else list(part) for part in parts]
 
 
 def said(*items: Mapping[str, object], replace: bool = False, of: tuple[str, str] = OF) -> Feedback:
@@ -83,12 +111,23 @@ async def tallies(store: Store, since: float = 0, until: float | None = None) ->
 
 
 @asynccontextmanager
-async def running(url: str, metrics: Metrics | None = None, clock: Clock | None = None) -> AsyncIterator[Store]:
+async def running(
+    url: str, metrics: Metrics | None = None, clock: Clock | None = None, spool: Spool | None = None
+) -> AsyncIterator[Store]:
     """A store that works, with its tables made. It keeps rows for a day."""
-    store = Store(database_url(url), 86_400, metrics or Metrics(), clock or Clock())
+    async with started(url, metrics, clock, spool) as store:
+        await until_ready(store)
+        yield store
+
+
+@asynccontextmanager
+async def started(
+    url: str, metrics: Metrics | None = None, clock: Clock | None = None, spool: Spool | None = None
+) -> AsyncIterator[Store]:
+    """A store that works, or waits for its database."""
+    store = Store(database_url(url), 86_400, metrics or Metrics(), clock or Clock(), spool)
     work = asyncio.create_task(store.run())
     try:
-        await until_ready(store)
         yield store
     finally:
         work.cancel()

@@ -2,7 +2,7 @@
 
 import httpx
 import pytest
-from monitorkit import NOON, Sender, api, record, reward, running
+from monitorkit import NOON, Sender, api, block, record, reward, running
 
 from monitor.api.guard import LARGEST_BODY
 from monitor.store.database import database_url
@@ -106,11 +106,11 @@ async def test_a_body_that_is_no_json_is_answered_400(store: Store, content: byt
         ({"batch": 0}, "batch"),
         ({"dropped": -1}, "dropped"),
         ({"replica": "\x00"}, "replica"),
-        ({"records": [record("1") | {"at": -1}]}, "records.0.at"),
-        ({"records": [record("1"), record("2") | {"status": 99}]}, "records.1.status"),
-        ({"records": [record("1", share=10_001)]}, "records.0.share"),
-        ({"records": [record("1", inputs={"a": 1})]}, "records.0.inputs.a"),
-        ({"records": [{"id": "1"}]}, "records.0.at"),
+        ({"blocks": [block([record("1", at=-1)])]}, "blocks.0.at.0"),
+        ({"blocks": [block([record("1"), record("2", status=99)])]}, "blocks.0.status.1"),
+        ({"blocks": [block([record("1")]), block([record("2", share=10_001)])]}, "blocks.1.share.0"),
+        ({"blocks": [block([record("1")]) | {"inputs": {"a": 1}}]}, "blocks.0.inputs.a"),
+        ({"blocks": [{"id": ["1"]}]}, "blocks.0.at"),
     ],
 )
 async def test_a_batch_that_makes_no_sense_is_refused_with_the_path_to_it(
@@ -238,4 +238,6 @@ async def test_more_than_may_wait_is_sent_away(url: str, monkeypatch: pytest.Mon
 async def test_the_api_describes_itself(store: Store) -> None:
     async with api(store) as client:
         paths = (await client.get("/openapi.json")).json()["paths"]
-        assert set(paths) == {RECORDS, TALLIES, "/internal/v1/exposures", "/api/v1/models/{name}/feedback"}
+        internal = ("baselines", "compare", "drift", "evidence", "events", "exposures", "performance", "records")
+        expected = {f"/internal/v1/{name}" for name in (*internal, "records/{request_id}", "tallies", "versions")}
+        assert set(paths) == expected | {"/api/v1/models/{name}/feedback"}

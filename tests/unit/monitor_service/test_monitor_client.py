@@ -46,6 +46,23 @@ async def test_an_answer_that_is_not_the_monitors_is_no_tally(body: bytes) -> No
             await client.tallies(*OF, 0)
 
 
+@pytest.mark.parametrize("body", [b"<html>", b"[]", b'{"versions": 1, "window": "x", "records": 2, "baselines": 3}'])
+async def test_an_answer_that_is_not_the_monitors_is_no_report(body: bytes) -> None:
+    async with server(200, body) as (url, _), MonitorClient(url) as client:
+        for question in (
+            client.evidence(*OF, 0, stable="v1", candidate="v2", metrics=["feature-drift"]),
+            client.compare(*OF),
+            client.performance(*OF),
+            client.drift(*OF),
+            client.versions(*OF),
+            client.request(*OF, "1"),
+            client.baselines(*OF),
+            client.keep_baseline(*OF, "v1", "{}"),
+        ):
+            with pytest.raises(MonitorUnavailable, match="gave an answer that is not understood"):
+                await question
+
+
 @pytest.mark.parametrize("status", [302, 404, 500, 503])
 async def test_an_error_is_quoted(status: int) -> None:
     async with server(status, b"out of order") as (url, _), MonitorClient(url) as client:

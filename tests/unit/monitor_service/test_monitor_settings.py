@@ -12,6 +12,7 @@ def test_defaults_are_a_file_in_the_state_folder_on_loopback_for_30_days(tmp_pat
     assert settings.database.render_as_string() == f"sqlite+aiosqlite:///{tmp_path}/records.db"
     assert (settings.host, settings.port, settings.token) == ("127.0.0.1", 8090, None)
     assert settings.retention == 30 * 86_400
+    assert (settings.spool, settings.spool_size) == (tmp_path / "spool", 2**30)
 
 
 def test_the_environment_says_otherwise(tmp_path: Path) -> None:
@@ -23,11 +24,19 @@ def test_the_environment_says_otherwise(tmp_path: Path) -> None:
             "TIDEGATE_MONITOR_PORT": "8091",
             "TIDEGATE_MONITOR_TOKEN_FILE": str(tmp_path / "token"),
             "TIDEGATE_MONITOR_RETENTION": "12h",
+            "TIDEGATE_MONITOR_SPOOL": str(tmp_path / "elsewhere"),
+            "TIDEGATE_MONITOR_SPOOL_SIZE": "1.5G",
         }
     )
     assert settings.database.drivername == "postgresql+asyncpg"
     assert (settings.host, settings.port, settings.token) == ("0.0.0.0", 8091, "secret")
     assert settings.retention == 43_200
+    assert (settings.spool, settings.spool_size) == (tmp_path / "elsewhere", 1_500_000_000)
+
+
+@pytest.mark.parametrize(("given", "size"), [("7", 7), ("2k", 2_000), ("1Ki", 1024), ("0.5Mi", 2**19), ("1T", 10**12)])
+def test_a_size_is_written_as_in_kubernetes(given: str, size: int) -> None:
+    assert Settings.read({"TIDEGATE_MONITOR_SPOOL_SIZE": given}).spool_size == size
 
 
 @pytest.mark.parametrize("given", ["postgres://h/d", "postgresql+psycopg://h/d", "sqlite:////tmp/x.db"])
@@ -49,6 +58,9 @@ def test_the_driver_is_the_monitors_choice(given: str) -> None:
         ("TIDEGATE_MONITOR_TOKEN_FILE", "/dev/null", "is empty"),
         ("TIDEGATE_MONITOR_RETENTION", "30", "must be a duration"),
         ("TIDEGATE_MONITOR_RETENTION", "0d", "must be a duration"),
+        ("TIDEGATE_MONITOR_SPOOL_SIZE", "0", "must be a size"),
+        ("TIDEGATE_MONITOR_SPOOL_SIZE", "1GB", "must be a size"),
+        ("TIDEGATE_MONITOR_SPOOL_SIZE", "-1", "must be a size"),
     ],
 )
 def test_what_makes_no_sense_is_named_without_its_secrets(name: str, value: str, reason: str) -> None:

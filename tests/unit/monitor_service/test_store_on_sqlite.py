@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 from monitorkit import Sender, record, running
+from paircases import AnswerCases, PairCases, check_pairs, sent_halves
 from storecases import (
     ExposureCases,
     FeedbackCases,
@@ -17,6 +18,7 @@ from storecases import (
     histories_and_periods,
     quick,
 )
+from upgradecases import UpgradeCases
 
 from monitor.store.database import Database, StoreUnavailable, database_url
 from monitor.store.service import Store
@@ -34,11 +36,23 @@ class TestExposures(ExposureCases):
     pass
 
 
+class TestPairs(PairCases):
+    pass
+
+
+class TestAnswers(AnswerCases):
+    pass
+
+
 class TestRetention(RetentionCases):
     pass
 
 
 class TestMigrations(MigrationCases):
+    pass
+
+
+class TestUpgrades(UpgradeCases):
     pass
 
 
@@ -62,3 +76,11 @@ async def test_tallies_are_what_counting_finds(history: list[object], asked: lis
     with tempfile.TemporaryDirectory() as folder:
         async with running(f"sqlite:///{Path(folder) / 'records.db'}") as store:
             await check_history(store, history, asked)
+
+
+@settings(quick, max_examples=60)
+@sent_halves
+async def test_pairs_are_what_going_through_everything_finds(sent: list[tuple[str, list[dict[str, object]]]]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        async with running(f"sqlite:///{Path(folder) / 'records.db'}") as store:
+            await check_pairs(store, sent)
