@@ -31,6 +31,8 @@ from serving.server import ModelServer, ServerConfig
 from serving.spec import InputSpec, ModelSource
 
 MODEL = Path("deployments/examples/models/iris-1.joblib").absolute()
+ID = b"0b9a8c1e-7d2f-4c55-9e1a-"
+"""How every request's id begins."""
 COLUMNS = tuple(InputSpec(f"{part}_{size}") for part in ("sepal", "petal") for size in ("length", "width"))
 
 
@@ -51,7 +53,7 @@ class Receiver(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         """Take one batch."""
-        Receiver.taken += self.rfile.read(int(self.headers["content-length"])).count(b'{"id":')
+        Receiver.taken += self.rfile.read(int(self.headers["content-length"])).count(ID)
         self.wfile.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it
@@ -110,7 +112,7 @@ def payloads() -> list[bytes]:
             {
                 "x-forwarded-proto": "http",
                 "x-envoy-expected-rq-timeout-ms": "30000",
-                "x-request-id": f"0b9a8c1e-7d2f-4c55-9e1a-{number:012x}",
+                "x-request-id": f"{ID.decode()}{number:012x}",
                 "tidegate-share": "9000",
                 "tidegate-key": f"user-{number}",
             },

@@ -37,6 +37,15 @@ def materialise(source: ModelSource, cache: Path) -> Path:
         raise ArtifactNotFound(f"cannot take {source.uri} into the cache {cache}: {error}") from error
 
 
+def beside(source: ModelSource, suffix: str) -> Path:
+    """Where a file that belongs to the model lies, if there is one: its path with `suffix` after it.
+
+    It is no part of the model: neither verified nor cached. Raises `UnsupportedModel`.
+    """
+    path = _named_path(source.uri)
+    return path.with_name(path.name + suffix)
+
+
 def digest(path: Path) -> str:
     """The SHA-256 of a file in hex: what `sha256sum FILE` prints.
 
@@ -97,6 +106,15 @@ def _kept(cache: Path, sha256: str) -> Path | None:
 
 
 def _local_path(uri: str) -> Path:
+    """What the URI names, without symbolic links."""
+    path = _named_path(uri)
+    try:
+        return path.resolve(strict=True)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ArtifactNotFound(f"{uri}: there is nothing at {path}") from error
+
+
+def _named_path(uri: str) -> Path:
     parts = urlsplit(uri)
     if parts.scheme != "file":
         scheme = parts.scheme or "(none)"
@@ -106,10 +124,7 @@ def _local_path(uri: str) -> Path:
     path = Path(unquote(parts.path))
     if not path.is_absolute():
         raise UnsupportedModel(f"{uri}: the path must be absolute, as in file:///models/iris/1")
-    try:
-        return path.resolve(strict=True)
-    except (OSError, RuntimeError, ValueError) as error:
-        raise ArtifactNotFound(f"{uri}: there is nothing at {path}") from error
+    return path
 
 
 def _copy(path: Path, target: Path) -> None:

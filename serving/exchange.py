@@ -37,6 +37,7 @@ class Exchange:
         "reply",
         "request_id",
         "rows",
+        "size",
         "url",
     )
 
@@ -57,6 +58,8 @@ class Exchange:
         self.url = url
         self.request_id = request_id
         self.body = body
+        self.size = len(body)
+        """Bytes of the body that came."""
         self.closes = closes
         """Whether the connection is closed after the answer."""
         self.marks = marks

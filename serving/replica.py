@@ -13,7 +13,7 @@ from serving.details import Json
 from serving.discovery import ServerAnswer
 from serving.errors import ModelLoadError, ServerStartError
 from serving.reason import mark
-from serving.records import RecordsConfig
+from serving.records import RecordsConfig, read_profile
 from serving.render import ARTIFACTS_VARIABLE, target_of
 from serving.runtimes import load
 from serving.server import ModelServer, ServerConfig
@@ -44,7 +44,8 @@ class Replica:
                 namespace=target.key.namespace,
                 records=RecordsConfig.from_environment(os.environ),
             )
-            server = ModelServer(config, load(target.source, cache))
+            model = load(target.source, cache)
+            server = ModelServer(config, model, read_profile(target.source) if config.records else None)
             self._port = server.start()
         except (ModelLoadError, ServerStartError) as error:
             raise ReplicaCannotStart(mark(str(error))) from error

@@ -16,7 +16,7 @@ from serving.errors import ServerStartError, ServerUnhealthy
 from serving.http import Connection
 from serving.limits import Limits
 from serving.protocol.table import Table
-from serving.records import Origin, Recorder, RecordsConfig, Sender
+from serving.records import Origin, Profile, Recorder, RecordsConfig, Sender
 from serving.runtimes import LoadedModel
 from serving.site import Site
 
@@ -76,9 +76,11 @@ class ServerStats:
 class ModelServer:
     """Answers requests for one model on a port of its own. Its methods may be called from any thread but its own."""
 
-    def __init__(self, config: ServerConfig, model: LoadedModel) -> None:
+    def __init__(self, config: ServerConfig, model: LoadedModel, profile: Profile | None = None) -> None:
+        """`profile` is sent to the monitor before the first records."""
         self._config = config
         self._model = model
+        self._profile = profile
         self._thread = threading.Thread(target=self._run, name="tidegate-server", daemon=True)
         self._bound: Future[int] = Future()
         self._sender: Sender | None = None
@@ -195,9 +197,9 @@ class ModelServer:
         """Begin to send what the recorder gets; its thread ends after the server's."""
         config = self._config
         columns = tuple(feature.name for feature in self._model.signature.features)
-        recorder = Recorder(records, columns, paths)
+        recorder = Recorder(records, columns, paths, self._loop.call_later)
         origin = Origin(config.namespace, config.model, config.version, uuid4().hex)
-        self._sender = Sender(records, origin, recorder)
+        self._sender = Sender(records, origin, recorder, self._profile)
         self._sender.start()
         return recorder
 

@@ -1,5 +1,7 @@
 """Train the example models on data that scikit-learn ships, into `models/` beside this file.
 
+Beside each model of iris lies the profile of the data that it was trained on, for the monitor.
+
 iris v1 and v2 are two good versions; v3 and v4 are the kind of mistake that reaches production: v3 was prepared on a
 filtered data set and raises on flowers it never saw, v4 is as right as v2 and far too slow. v5 is between v2 and v4.
 digits v1 is another model. Everything is seeded; a model that exists is left alone.
@@ -10,6 +12,7 @@ from pathlib import Path
 
 import joblib
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin
 from sklearn.datasets import load_digits, load_iris
 from sklearn.ensemble import RandomForestClassifier
@@ -17,7 +20,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, StandardScaler
 
+from monitor.profiles import Kind, Profile
+
 MODELS = Path(__file__).parent / "models"
+IRIS = ("sepal_length", "sepal_width", "petal_length", "petal_width")
+"""The inputs of the iris models, as the manifests name them."""
 
 
 def iris_v1() -> ClassifierMixin:
@@ -34,11 +41,10 @@ def iris_v2() -> ClassifierMixin:
 
 def iris_v3() -> ClassifierMixin:
     """Scaled and logged on the larger species only: the logarithm of a small setosa is no number, and that raises."""
-    x, y = load_iris(return_X_y=True)
-    large = y > 0
+    x, y = large_iris()
     scaler = MinMaxScaler(feature_range=(0.1, 1.0))
     logarithm = FunctionTransformer(np.log)
-    return make_pipeline(scaler, logarithm, LogisticRegression(max_iter=1000, random_state=3)).fit(x[large], y[large])
+    return make_pipeline(scaler, logarithm, LogisticRegression(max_iter=1000, random_state=3)).fit(x, y)
 
 
 def iris_v4() -> ClassifierMixin:
@@ -69,17 +75,35 @@ TRAINERS: dict[str, Callable[[], ClassifierMixin]] = {
 }
 
 
+def large_iris() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """The larger two of the three species."""
+    x, y = load_iris(return_X_y=True)
+    return x[y > 0], y[y > 0]
+
+
+def profile_of_iris(name: str) -> str:
+    """The profile of what a model of iris was trained on, and of what it says about that."""
+    x, _ = large_iris() if name == "iris-3" else load_iris(return_X_y=True)
+    said = joblib.load(MODELS / f"{name}.joblib").predict(x)
+    features = Profile.of(dict(zip(IRIS, x.T, strict=True)))
+    predictions = Profile.of({"predict": said}, {"predict": Kind.CATEGORICAL})
+    return f'{{"features": {features.to_json()}, "predictions": {predictions.to_json()}}}\n'
+
+
 def main() -> None:
-    """Train what is missing; each file appears whole or not at all."""
+    """Make what is missing; each file appears whole or not at all."""
     MODELS.mkdir(exist_ok=True)
     for name, train in TRAINERS.items():
         path = MODELS / f"{name}.joblib"
-        if path.exists():
-            continue
-        print(f"==> training {name}")
         partial = path.with_suffix(".partial")
-        joblib.dump(train(), partial)
-        partial.rename(path)
+        if not path.exists():
+            print(f"==> training {name}")
+            joblib.dump(train(), partial)
+            partial.rename(path)
+        profile = path.with_name(f"{path.name}.profile.json")
+        if name.startswith("iris") and not profile.exists():
+            partial.write_text(profile_of_iris(name))
+            partial.rename(profile)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 from serving.records.config import BadRecordsConfig, RecordsConfig
 from serving.records.encoding import MARKS
+from serving.records.profile import Profile, read_profile
 from serving.records.recorder import Recorder
 from serving.records.sender import Origin, Sender
 
-__all__ = ["MARKS", "BadRecordsConfig", "Origin", "Recorder", "RecordsConfig", "Sender"]
+__all__ = ["MARKS", "BadRecordsConfig", "Origin", "Profile", "Recorder", "RecordsConfig", "Sender", "read_profile"]

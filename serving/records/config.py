@@ -29,9 +29,10 @@ class RecordsConfig:
 
     `url` is the monitor's, with nothing after the port or a path that it is mounted at. `sample` is the share of the
     requests, in basis points, whose record has inputs and outputs, `max_rows` how many rows of them. At most
-    `max_records` of together `max_bytes` wait; what comes then is dropped. A batch has at most `batch_records` and
-    ends with the record that brings it to `batch_bytes`; it is sent `batch_seconds` after its first record at the
-    latest. The monitor may take `answer_seconds` to answer; after a failure the same batch is sent again, after
+    `max_records` of together `max_bytes` wait; what comes then is dropped. They are written in blocks: as soon as there
+    are `block_records`, or their requests and answers have `block_bytes`, or after `block_seconds`. A batch ends with
+    the block that brings it to `batch_records` or `batch_bytes`; it is sent `batch_seconds` after its first block at
+    the latest. The monitor may take `answer_seconds` to answer; after a failure the same batch is sent again, after
     pauses that grow from `first_pause` to `longest_pause` seconds. `close_seconds` are left for what waits when the
     server ends.
     """
@@ -42,6 +43,9 @@ class RecordsConfig:
     max_rows: int = 64
     max_records: int = 10_000
     max_bytes: int = 64 << 20
+    block_records: int = 64
+    block_bytes: int = 256 << 10
+    block_seconds: float = 0.05
     batch_records: int = 2_000
     batch_bytes: int = 1 << 20
     batch_seconds: float = 0.5

@@ -1,20 +1,25 @@
-"""What the server's thread does for records: it writes each one's JSON and puts it in a bounded queue.
+"""What the server's thread does for records: it gathers answered exchanges, and writes them in blocks into a queue.
 
-The JSON is written here, once the answer is on its way, and not on the sender's thread: writing takes a microsecond
-or two, in which the other thread would hold the interpreter's lock all the same. What it would read there are hundreds
-of small objects that have left the cache by then and that the garbage collector has to visit. That cost five times as
-much (`benchmarks/records.py`).
+The JSON of a block is written here, soon after the answers are on their way, and not on the sender's thread: there it
+would hold the interpreter's lock all the same, and read hundreds of small objects that have left the cache by then and
+that the garbage collector has had to visit. A block of some dozens costs half of what as many single records cost; of
+more, the collector notices (`benchmarks/records.py`).
 """
 
 import logging
 import threading
 from collections import deque
+from collections.abc import Callable
+from time import monotonic
 
 from serving.exchange import Exchange
 from serving.records.config import RecordsConfig
-from serving.records.encoding import Encoder
+from serving.records.encoding import Answered, Block, Encoder
 
 log = logging.getLogger(__name__)
+
+Later = Callable[[float, Callable[[], None]], object]
+"""Has a function called after so many seconds, on the server's thread: `loop.call_later`."""
 
 
 class Recorder:
@@ -23,15 +28,21 @@ class Recorder:
     Each of the two threads has counters that nobody else writes, so that no lock is needed.
     """
 
-    def __init__(self, config: RecordsConfig, columns: tuple[str, ...], paths: frozenset[bytes]) -> None:
+    def __init__(self, config: RecordsConfig, columns: tuple[str, ...], paths: frozenset[bytes], later: Later) -> None:
         """`columns` are the names of the model's inputs, `paths` those where it is asked."""
         self._config = config
         self._encoder = Encoder(columns, config.sample, config.max_rows)
         self._paths = paths
-        self._queue: deque[bytes] = deque()
+        self._later = later
+        self._timed = False
+        self._gathered: list[Answered] = []
+        self._gathered_bytes = 0
+        self._queue: deque[Block] = deque()
         self._wake = threading.Event()
         self._closed = False
+        self._added = 0
         self._added_bytes = 0
+        self._taken = 0
         self._taken_bytes = 0
         self._failed = False
         self.dropped = 0
@@ -42,51 +53,99 @@ class Recorder:
         if exchange.url not in self._paths and exchange.url.partition(b"?")[0] not in self._paths:
             return
         config = self._config
-        waiting = len(self._queue)
-        pending = self._added_bytes - self._taken_bytes
-        if waiting >= config.max_records or pending >= config.max_bytes:  # before it is written for nothing
+        gathered = self._gathered
+        if self._added - self._taken + len(gathered) >= config.max_records:
             self.dropped += 1
             return
-        try:
-            record = self._encoder.encode(exchange, status)
-        except Exception:
-            if not self._failed:
-                log.exception("a record could not be written, and is dropped; others like it are not logged")
-            self._failed = True
-            self.dropped += 1
-            return
-        pending += len(record)
-        if pending > config.max_bytes:
-            self.dropped += 1
-            return
-        self._added_bytes += len(record)
-        self._queue.append(record)
-        if (
-            not waiting or waiting + 1 >= config.batch_records or pending >= config.batch_bytes
-        ) and not self._wake.is_set():
-            self._wake.set()
+        gathered.append(
+            (
+                exchange.request_id,
+                exchange.marks,
+                exchange.began,
+                monotonic(),
+                status,
+                exchange.rows,
+                exchange.outputs,
+            )
+        )
+        self._gathered_bytes += exchange.size + len(exchange.reply or b"")
+        if len(gathered) >= config.block_records or self._gathered_bytes >= config.block_bytes:
+            self._write()
+        elif not self._timed:
+            self._timed = True
+            self._later(config.block_seconds, self._write_in_time)
 
-    def take(self) -> list[bytes]:
+    def take(self) -> list[Block]:
         """The next batch, as soon as it is full or old enough; once closed, what is left, and at last nothing."""
         queue, wake, config = self._queue, self._wake, self._config
-        # Whoever clears the event looks at the queue afterwards: a record added meanwhile is either seen or wakes.
+        # Whoever clears the event looks at the queue afterwards: a block added meanwhile is either seen or wakes.
         while not (queue or self._closed):
             wake.clear()
             if not (queue or self._closed):
                 wake.wait()
         wake.clear()
-        pending = self._added_bytes - self._taken_bytes
-        if len(queue) < config.batch_records and pending < config.batch_bytes and not self._closed:
+        if not (self._full() or self._closed):
             wake.wait(config.batch_seconds)
-        records: list[bytes] = []
-        size = 0
-        while queue and len(records) < config.batch_records and size < config.batch_bytes:
-            records.append(queue.popleft())
-            size += len(records[-1])
+        blocks: list[Block] = []
+        records = size = 0
+        while queue and records < config.batch_records and size < config.batch_bytes:
+            blocks.append(queue.popleft())
+            records += blocks[-1].records
+            size += len(blocks[-1].content)
+        self._taken += records
         self._taken_bytes += size
-        return records
+        return blocks
 
     def close(self) -> None:
-        """Let `take` wait no more. May be called from any thread."""
+        """Let `take` wait no more. Nothing is added any more: the server's thread calls this, or has ended."""
+        self._write()
         self._closed = True
         self._wake.set()
+
+    def _full(self) -> bool:
+        """Whether what is in the queue makes a batch."""
+        config = self._config
+        return (
+            self._added - self._taken >= config.batch_records
+            or self._added_bytes - self._taken_bytes >= config.batch_bytes
+        )
+
+    def _write_in_time(self) -> None:
+        self._timed = False
+        self._write()
+
+    def _write(self) -> None:
+        """Put what has been gathered in the queue."""
+        answered, self._gathered, self._gathered_bytes = self._gathered, [], 0
+        if not answered:
+            return
+        if self._added_bytes - self._taken_bytes >= self._config.max_bytes:  # before it is written for nothing
+            self.dropped += len(answered)
+            return
+        for block in self._blocks(answered):
+            self._put(block)
+
+    def _blocks(self, answered: list[Answered]) -> list[Block]:
+        """The records as JSON. One that cannot be written is dropped, and takes no other with it."""
+        try:
+            return self._encoder.encode(answered)
+        except Exception:
+            if len(answered) > 1:
+                return [block for one in answered for block in self._blocks([one])]
+            if not self._failed:
+                log.exception("a record could not be written, and is dropped; others like it are not logged")
+            self._failed = True
+            self.dropped += 1
+            return []
+
+    def _put(self, block: Block) -> None:
+        waiting = len(self._queue)
+        size = len(block.content)
+        if self._added_bytes - self._taken_bytes + size > self._config.max_bytes:
+            self.dropped += block.records
+            return
+        self._added += block.records
+        self._added_bytes += size
+        self._queue.append(block)
+        if (not waiting or self._full()) and not self._wake.is_set():
+            self._wake.set()

@@ -1,5 +1,6 @@
-"""The thread that sends records to the monitor, one batch after the other, each until it has arrived."""
+"""The thread that sends to the monitor: the model's profile, then batches of records, each until it has arrived."""
 
+import http
 import logging
 import random
 import threading
@@ -9,8 +10,10 @@ from dataclasses import dataclass
 
 import orjson
 
-from serving.records.collector import Collector, Refused, Unreachable
+from serving.records.collector import BASELINES, RECORDS, Collector, Refused, Unreachable
 from serving.records.config import RecordsConfig
+from serving.records.encoding import Block
+from serving.records.profile import Profile
 from serving.records.recorder import Recorder
 
 log = logging.getLogger(__name__)
@@ -27,11 +30,15 @@ class Origin:
 
 
 class Sender:
-    """Sends what a recorder has. `start` and `close` may be called from any thread, each once."""
+    """Sends the model's profile, if it has one, and then what a recorder has.
 
-    def __init__(self, config: RecordsConfig, origin: Origin, recorder: Recorder) -> None:
+    `start` and `close` may be called from any thread, each once.
+    """
+
+    def __init__(self, config: RecordsConfig, origin: Origin, recorder: Recorder, profile: Profile | None) -> None:
         self._config = config
         self._origin = origin
+        self._profile = profile
         self._recorder = recorder
         self._collector = Collector(config.url, config.token_file)
         self._thread = threading.Thread(target=self._run, name="tidegate-records", daemon=True)
@@ -59,46 +66,58 @@ class Sender:
         self._thread.join(self._config.close_seconds)
 
     def _run(self) -> None:
+        if self._profile is not None:
+            self._send_profile(self._profile)
         batch = 0
-        while records := self._recorder.take():
+        while blocks := self._recorder.take():
             batch += 1
-            try:
-                arrived = self._deliver(self._body(batch, records))
-            except Exception:
-                log.exception("a batch of records could not be sent")
-                arrived = False
-            if arrived:
-                self.sent += len(records)
+            records = sum(block.records for block in blocks)
+            if self._send(batch, blocks):
+                self.sent += records
             else:
-                self._lost += len(records)
+                self._lost += records
         if time.monotonic() >= self._deadline:
             log.warning("the server has ended before all its records were sent: %d are lost in all", self.dropped)
         self._collector.close()
 
-    def _body(self, batch: int, records: Sequence[bytes]) -> bytes:
-        origin = self._origin
-        head = {
-            "namespace": origin.namespace,
-            "model": origin.model,
-            "version": origin.version,
-            "replica": origin.replica,
-            "batch": batch,
-            "dropped": self.dropped,
-        }
-        return b'%b,"records":[%b]}' % (orjson.dumps(head)[:-1], b",".join(records))
+    def _send_profile(self, profile: Profile) -> None:
+        """Replicas of one version all send the same: 409 says that there is one already."""
+        try:
+            self._deliver(BASELINES, orjson.dumps(self._about() | profile))
+        except Refused as refusal:
+            if refusal.status != http.HTTPStatus.CONFLICT:
+                log.error("the monitor at %s refused the model's profile: %s", self._config.url, refusal)
+        except Exception:
+            log.exception("the model's profile could not be sent")
 
-    def _deliver(self, body: bytes) -> bool:
-        """Whether the batch arrived, after as many attempts as that took."""
+    def _send(self, batch: int, blocks: Sequence[Block]) -> bool:
+        """Whether the batch arrived."""
+        try:
+            return self._deliver(RECORDS, self._body(batch, blocks))
+        except Refused as refusal:
+            if not self._refused_before:
+                log.error("the monitor at %s refused records, which are lost: %s", self._config.url, refusal)
+            self._refused_before = True
+        except Exception:
+            log.exception("a batch of records could not be sent")
+        return False
+
+    def _body(self, batch: int, blocks: Sequence[Block]) -> bytes:
+        head = self._about() | {"replica": self._origin.replica, "batch": batch, "dropped": self.dropped}
+        return b'%b,"blocks":[%b]}' % (orjson.dumps(head)[:-1], b",".join([block.content for block in blocks]))
+
+    def _about(self) -> dict[str, object]:
+        """What everything that is sent begins with."""
+        origin = self._origin
+        return {"namespace": origin.namespace, "model": origin.model, "version": origin.version}
+
+    def _deliver(self, path: str, body: bytes) -> bool:
+        """Whether it arrived before the end, after as many attempts as that took. Raises `Refused`."""
         config = self._config
         pause = 0.0
         while (left := self._deadline - time.monotonic()) > 0:
             try:
-                self._collector.post(body, min(config.answer_seconds, left))
-            except Refused as refusal:
-                if not self._refused_before:
-                    log.error("the monitor at %s refused records, which are lost: %s", config.url, refusal)
-                self._refused_before = True
-                return False
+                self._collector.post(path, body, min(config.answer_seconds, left))
             except Unreachable as failure:
                 if not pause:
                     log.warning("records wait for the monitor at %s: %s", config.url, failure)
