@@ -1,17 +1,42 @@
 """Asks the monitor how versions compare."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self, TypeVar
+from urllib.parse import quote
 
 import aiohttp
 from pydantic import TypeAdapter, ValidationError
 
+from monitor.answers.audit import Baselines, BaselineSummary, RequestHistory, VersionsSeen
+from monitor.answers.comparison import ComparisonReport
+from monitor.answers.history import PerformanceReport
+from monitor.answers.moves import VersionDrift
+from monitor.answers.samples import Sample
+from monitor.event import Event, Page
+from monitor.evidence import Evidence
 from monitor.tallies import VersionTally
 
 ANSWER_SECONDS: Final = 5.0
+"""How long what gates and experiments ask for may take."""
+REPORT_SECONDS: Final = 60.0
+"""How long a report for people may take."""
 
-_VERSIONS: Final = TypeAdapter(dict[str, dict[str, VersionTally]])
+Query = Mapping[str, str | int | float | Sequence[str | float] | None]
+T = TypeVar("T")
+
+_BASELINE: Final = TypeAdapter(BaselineSummary)
+_BASELINES: Final = TypeAdapter(Baselines)
+_COMPARISON: Final = TypeAdapter(ComparisonReport)
+_DRIFT: Final = TypeAdapter(VersionDrift)
+_EVENTS: Final = TypeAdapter(Page)
+_EVIDENCE: Final = TypeAdapter(Evidence)
+_PERFORMANCE: Final = TypeAdapter(PerformanceReport)
+_REQUEST: Final = TypeAdapter(RequestHistory)
+_SAMPLE: Final = TypeAdapter(Sample)
+_SEEN: Final = TypeAdapter(VersionsSeen)
+_TALLIES: Final = TypeAdapter(dict[str, dict[str, VersionTally]])
 
 
 class MonitorUnavailable(Exception):
@@ -19,9 +44,10 @@ class MonitorUnavailable(Exception):
 
 
 class MonitorClient:
-    """A connection to the monitor, kept open. For one event loop.
+    """A connection to the monitor, kept open. For one event loop. Every question raises `MonitorUnavailable`.
 
-    `url` is the monitor's (`http://host:8090`), `token` its bearer token, None for a monitor without.
+    `url` is the monitor's (`http://host:8090`), `token` its bearer token, None for a monitor without. Times are seconds
+    since the epoch.
     """
 
     def __init__(self, url: str, token: str | None = None) -> None:
@@ -43,27 +69,160 @@ class MonitorClient:
             await self._session.close()
 
     async def tallies(self, namespace: str, model: str, since: float) -> Mapping[str, VersionTally]:
-        """The live requests that came since then (seconds since the epoch), by version. Raises `MonitorUnavailable`."""
-        query = {"namespace": namespace, "model": model, "since": repr(since)}
+        """The live requests that came since then, by version."""
+        query: Query = {"namespace": namespace, "model": model, "since": since}
+        content = await self._ask("GET", "tallies", ANSWER_SECONDS, query)
         try:
-            return _VERSIONS.validate_json(await self._get("/internal/v1/tallies", query))["versions"]
-        except (ValidationError, KeyError) as error:
-            raise MonitorUnavailable(
-                f"the monitor at {self._url} gave an answer that is not understood: is it of the same release?"
-            ) from error
+            return self._read(_TALLIES, content)["versions"]
+        except KeyError as error:
+            raise self._not_understood() from error
 
-    async def _get(self, path: str, query: Mapping[str, str]) -> bytes:
-        if self._session is None:
-            timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
-            # Neither a proxy nor credentials of the environment have a place between the operator and the monitor.
-            self._session = aiohttp.ClientSession(headers=self._headers, timeout=timeout, trust_env=False)
+    async def evidence(
+        self,
+        namespace: str,
+        model: str,
+        since: float,
+        *,
+        stable: str,
+        candidate: str,
+        metrics: Sequence[str],
+        tolerances: Sequence[float] = (),
+    ) -> Evidence:
+        """What these metrics of checks decide by, about requests that came since then.
+
+        `shadow-agreement` is counted for each of the tolerances, or for the default one.
+        """
+        query: Query = {
+            "namespace": namespace,
+            "model": model,
+            "since": since,
+            "stable": stable,
+            "candidate": candidate,
+            "metric": metrics,
+            "tolerance": tolerances,
+        }
+        return self._read(_EVIDENCE, await self._ask("GET", "evidence", ANSWER_SECONDS, query))
+
+    async def compare(
+        self,
+        namespace: str,
+        model: str,
+        since: float = 0,
+        until: float | None = None,
+        *,
+        stable: str | None = None,
+        candidate: str | None = None,
+    ) -> ComparisonReport:
+        """How two versions compare, by default the two that were first seen last."""
+        query: Query = {
+            "namespace": namespace,
+            "model": model,
+            "since": since,
+            "until": until,
+            "stable": stable,
+            "candidate": candidate,
+        }
+        return self._read(_COMPARISON, await self._ask("GET", "compare", REPORT_SECONDS, query))
+
+    async def performance(
+        self, namespace: str, model: str, since: float = 0, bucket: str | None = None
+    ) -> PerformanceReport:
+        """How the versions did over time, in buckets such as `15m`, `1h` (the default) or `1d`."""
+        query: Query = {"namespace": namespace, "model": model, "since": since, "bucket": bucket}
+        return self._read(_PERFORMANCE, await self._ask("GET", "performance", REPORT_SECONDS, query))
+
+    async def drift(
+        self,
+        namespace: str,
+        model: str,
+        version: str | None = None,
+        *,
+        window: int | None = None,
+        reference: str | None = None,
+    ) -> VersionDrift:
+        """Whether a version's newest records moved away from its reference, or from that of another version.
+
+        By default it is the version that was first seen last, and 1,000 records.
+        """
+        query = {
+            "namespace": namespace,
+            "model": model,
+            "version": version,
+            "window": window,
+            "reference": reference,
+        }
+        return self._read(_DRIFT, await self._ask("GET", "drift", REPORT_SECONDS, query))
+
+    async def sample(
+        self, namespace: str, model: str, version: str | None = None, *, window: int | None = None
+    ) -> Sample:
+        """The values that `drift` compares."""
+        query = {"namespace": namespace, "model": model, "version": version, "window": window}
+        return self._read(_SAMPLE, await self._ask("GET", "sample", REPORT_SECONDS, query))
+
+    async def versions(self, namespace: str, model: str) -> VersionsSeen:
+        """The versions that have been seen."""
+        query = {"namespace": namespace, "model": model}
+        return self._read(_SEEN, await self._ask("GET", "versions", REPORT_SECONDS, query))
+
+    async def request(self, namespace: str, model: str, request_id: str) -> RequestHistory:
+        """What became of one request."""
+        query = {"namespace": namespace, "model": model}
+        path = f"records/{quote(request_id, safe='')}"
+        return self._read(_REQUEST, await self._ask("GET", path, REPORT_SECONDS, query))
+
+    async def baselines(self, namespace: str, model: str) -> Baselines:
+        """What the drift of each version is measured from."""
+        query = {"namespace": namespace, "model": model}
+        return self._read(_BASELINES, await self._ask("GET", "baselines", REPORT_SECONDS, query))
+
+    async def keep_baseline(
+        self, namespace: str, model: str, version: str, features: str, predictions: str | None = None
+    ) -> BaselineSummary:
+        """Have the drift of a version measured from these profiles (`Profile.to_json`), as of its training data."""
+        body = {
+            "namespace": namespace,
+            "model": model,
+            "version": version,
+            "features": json.loads(features),
+            "predictions": None if predictions is None else json.loads(predictions),
+        }
+        return self._read(_BASELINE, await self._ask("POST", "baselines", REPORT_SECONDS, {}, body))
+
+    async def post_events(self, events: Sequence[Event]) -> None:
+        """Have events kept; those that are known already stay as they are."""
+        body = [event.model_dump() for event in events]
+        await self._ask("POST", "events", ANSWER_SECONDS, {}, body)
+
+    async def events(
+        self, namespace: str, model: str | None = None, kind: str | None = None, limit: int | None = None
+    ) -> Sequence[Event]:
+        """The newest events about a model, or about all of a namespace, newest first."""
+        query = {"namespace": namespace, "model": model, "kind": kind, "limit": limit}
+        return self._read(_EVENTS, await self._ask("GET", "events", ANSWER_SECONDS, query)).events
+
+    def _read(self, form: TypeAdapter[T], content: bytes) -> T:
         try:
-            async with self._session.get(self._url + path, params=query) as answer:
+            return form.validate_json(content)
+        except ValidationError as error:
+            raise self._not_understood() from error
+
+    def _not_understood(self) -> MonitorUnavailable:
+        return MonitorUnavailable(
+            f"the monitor at {self._url} gave an answer that is not understood: is it of the same release?"
+        )
+
+    async def _ask(self, method: str, path: str, seconds: float, query: Query, body: Any = None) -> bytes:
+        if self._session is None:
+            # Neither a proxy nor credentials of the environment have a place between the operator and the monitor.
+            self._session = aiohttp.ClientSession(headers=self._headers, trust_env=False)
+        url = f"{self._url}/internal/v1/{path}"
+        timeout = aiohttp.ClientTimeout(total=seconds)
+        try:
+            async with self._session.request(method, url, params=_pairs(query), json=body, timeout=timeout) as answer:
                 content = await answer.read()
         except TimeoutError as error:
-            raise MonitorUnavailable(
-                f"the monitor at {self._url} did not answer within {ANSWER_SECONDS:g} seconds"
-            ) from error
+            raise MonitorUnavailable(f"the monitor at {self._url} did not answer within {seconds:g} seconds") from error
         except aiohttp.ClientError as error:
             raise MonitorUnavailable(f"the monitor at {self._url} cannot be reached: {error}") from error
         if answer.status == 401:
@@ -72,3 +231,12 @@ class MonitorClient:
             said = content[:200].decode(errors="replace").strip()
             raise MonitorUnavailable(f"the monitor at {self._url} answered {answer.status}: {said}")
         return content
+
+
+def _pairs(query: Query) -> list[tuple[str, str]]:
+    """The parameters that have a value, a list's each by itself."""
+    found = []
+    for name, value in query.items():
+        every = [value] if isinstance(value, str | int | float) else value or ()
+        found += [(name, repr(one) if isinstance(one, float) else str(one)) for one in every]
+    return found

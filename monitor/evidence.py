@@ -52,10 +52,11 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class DriftTally:
-    """The candidate's values since the evidence began, against the reference.
+    """The candidate's values since the evidence began, against the reference. A request gives one row (`samples`).
 
     `reference` says what that is: `file` (beside the model), `records` (the first ones of the stable version), or ``
-    while there is none. `moves` has every column that was compared, the largest index first.
+    while there is none; then `reference_samples` says how many of the needed records are there. `moves` has every
+    column of the reference, the largest index first.
     """
 
     reference: str = ""

@@ -10,33 +10,37 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from monitor.api.bodies import Accepted, FeedbackBody, Tallies
 from monitor.api.errors import ApiError, answer_errors
+from monitor.api.events import event_routes
 from monitor.api.guard import Guard
+from monitor.api.parameters import Named, Time
+from monitor.api.reports import reports
+from monitor.outbound.outbox import Outbox
 from monitor.store.database import StoreRefused, StoreUnavailable
-from monitor.store.entries import Batch, Feedback, Name
+from monitor.store.entries import Batch, Feedback
 from monitor.store.exposures import Page
 from monitor.store.feedback import Heard
 from monitor.store.metrics import Metrics
 from monitor.store.service import Store
 
 LARGEST_PAGE: Final = 10_000
-_LATEST: Final = 1e11
 _LAST_ROW: Final = 2**63 - 1
 
-Time = Annotated[float, Query(ge=0, le=_LATEST, allow_inf_nan=False, description="Seconds since the epoch.")]
 
+def create_app(store: Store, metrics: Metrics, token: str | None, outbox: Outbox | None = None) -> FastAPI:
+    """The API on a store that somebody else runs. `token` opens what is under `/internal`; None: it is open.
 
-def create_app(store: Store, metrics: Metrics, token: str | None) -> FastAPI:
-    """The API on a store that somebody else runs. `token` opens what is under `/internal`; None: it is open."""
+    Events go into the outbox; without one they are kept, and no channel tells of them.
+    """
     app = FastAPI(title="Tidegate's monitor", redirect_slashes=False)
     answer_errors(app)
     app.add_middleware(Guard)
-    app.include_router(_internal(store, token))
+    app.include_router(_internal(store, token, outbox or Outbox(store)))
     app.include_router(_public(store))
     app.include_router(_own(store, metrics))
     return app
 
 
-def _internal(store: Store, token: str | None) -> APIRouter:
+def _internal(store: Store, token: str | None, outbox: Outbox) -> APIRouter:
     """What Tidegate's own processes ask."""
     bearer = HTTPBearer(auto_error=False)
 
@@ -48,6 +52,9 @@ def _internal(store: Store, token: str | None) -> APIRouter:
             raise ApiError(401, "unauthorized", message, {"www-authenticate": "Bearer"})
 
     router = APIRouter(prefix="/internal/v1", tags=["internal"], dependencies=[Depends(known)])
+    router.include_router(event_routes(outbox))
+
+    router.include_router(reports(store))
 
     @router.post("/records")
     async def records(batch: Batch) -> Accepted:
@@ -56,8 +63,8 @@ def _internal(store: Store, token: str | None) -> APIRouter:
 
     @router.get("/tallies")
     async def tallies(
-        namespace: Annotated[Name, Query()],
-        model: Annotated[Name, Query()],
+        namespace: Named,
+        model: Named,
         since: Time,
         until: Time | None = None,
     ) -> Tallies:
@@ -66,8 +73,8 @@ def _internal(store: Store, token: str | None) -> APIRouter:
 
     @router.get("/exposures")
     async def exposures(
-        namespace: Annotated[Name, Query()],
-        model: Annotated[Name, Query()],
+        namespace: Named,
+        model: Named,
         limit: Annotated[int, Query(ge=1, le=LARGEST_PAGE)] = 1_000,
         after: Annotated[int, Query(ge=0, le=_LAST_ROW, description="`after` of the page before.")] = 0,
     ) -> Page:

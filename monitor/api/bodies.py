@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
-from monitor.store.entries import LARGEST_FEEDBACK, Item
+from monitor.store.entries import LARGEST_FEEDBACK, Item, Name
 from monitor.tallies import VersionTally
 
 
@@ -32,6 +32,18 @@ class ManyItems(BaseModel):
     def said(self) -> list[Item]:
         """The items."""
         return self.items
+
+
+class BaselineBody(BaseModel):
+    """What the drift of a version is to be measured from: profiles as `monitor.profiles` writes them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    namespace: Name
+    model: Name
+    version: Name
+    features: dict[str, Any]
+    predictions: dict[str, Any] | None = None
 
 
 def _form(body: Any) -> str:
