@@ -1,0 +1,42 @@
+"""A store in a SQLite file of its own, and a receiver that really listens."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+pytest.register_assert_rewrite("outboundkit")
+
+from monitorkit import running  # noqa: E402 - after its asserts were made to explain themselves
+from outboundkit import Receiver, receiving  # noqa: E402
+
+from monitor.outbound import courier, forward, lease  # noqa: E402
+from monitor.store.service import Store  # noqa: E402
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/records.db"
+
+
+@pytest.fixture
+async def store(url: str) -> AsyncIterator[Store]:
+    async with running(url) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    async with receiving() as opened:
+        yield opened
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is waited for any longer than a test needs."""
+    monkeypatch.setattr(courier, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(courier, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(forward, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(forward, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(lease, "RENEW_SECONDS", 0.02)
+    monkeypatch.setattr(lease, "AGAIN_SECONDS", 0.02)
