@@ -41,8 +41,10 @@ class Condition:
 class CheckResult:
     """One check's verdict, with what it was decided on.
 
-    `value` is the estimate, `bound` what it is held against, `low` and `high` the confidence interval of the value (or
-    of the difference from stable), `samples` the candidate's requests it rests on, `message` a sentence for a person.
+    `value` is the estimate (or the estimated difference from stable), `bound` what it is held against, `low` and `high`
+    its confidence interval, None where there is none or an end is not known; `samples` is what it rests on: requests,
+    pairs of answers, labels, rewards, values or readings. `message` is a sentence for a person. `dry_run`: it is only
+    shown. `idle`: it is not judged in this step, and says what it said when it last was.
     """
 
     name: str
@@ -53,6 +55,13 @@ class CheckResult:
     high: float | None
     samples: int
     message: str
+    dry_run: bool = False
+    idle: bool = False
+
+    @property
+    def gates(self) -> bool:
+        """Whether it has a say in what happens."""
+        return not (self.dry_run or self.idle)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """The API of Tidegate: `ModelRollout` and everything that is read from it or written into it."""
 
+from operators.api.checks import METRICS, PLACEHOLDERS, PREDICTIONS, Check, PrometheusQuery, WebQuery
 from operators.api.definition import crd
 from operators.api.manifest import InvalidManifest, manifest_to_json, parse_manifest
 from operators.api.problem import Problem
@@ -11,7 +12,6 @@ from operators.api.types import (
     API_VERSION,
     KIND,
     RESOLVED_SHA256,
-    Check,
     Metadata,
     ModelRollout,
     RolloutKey,
@@ -21,15 +21,20 @@ from operators.api.types import (
 __all__ = [
     "API_VERSION",
     "KIND",
+    "METRICS",
+    "PLACEHOLDERS",
+    "PREDICTIONS",
     "RESOLVED_SHA256",
     "Check",
     "InvalidManifest",
     "Metadata",
     "ModelRollout",
     "Problem",
+    "PrometheusQuery",
     "RolloutKey",
     "RolloutSpec",
     "Step",
+    "WebQuery",
     "crd",
     "experiment_digest",
     "manifest_to_json",

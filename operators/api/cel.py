@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from operators.api.block import DNS_LABEL
+from operators.api.checkrules import SUBJECTS
+from operators.api.checks import METRICS, Check
 from operators.api.rules import KEPT_COOKIES, NO_MATCH, OWN_HEADERS
 from operators.api.strategyrules import RESERVED, STEP_KINDS, STRATEGIES
 from operators.api.types import ENV_NAME
@@ -48,8 +50,9 @@ _SENDING_OR_WAITING: Final = (
     "self.strategy.canary.steps.filter(s, has(s.analysis) || has(s.setWeight) && s.setWeight > 0.0 "
     "|| has(s.setShadow) && s.setShadow > 0.0)"
 )
-_CHECKS: Final = "self.analysis.checks.size() > 0"
-_NO_CHECKS: Final = "spec.analysis.checks is empty"
+_CHECKS: Final = "self.analysis.checks.exists(c, !c.dryRun)"
+_NO_CHECKS: Final = "spec.analysis.checks has none that decides"
+_COUNTED: Final = [name for name, metric in METRICS.items() if metric.source == "router"]
 _CANARY, _BLUE_GREEN, _SHADOW, _AB_TEST, _BANDIT = (f"strategy.{name}" for name in STRATEGIES)
 
 _MATCHES: Final = [
@@ -78,6 +81,27 @@ _CHECKED: Final = [
     ),
     _with(f"{_SHADOW}.maxDuration", _CHECKS, f"means nothing without checks: {_NO_CHECKS}"),
     _with(f"{_SHADOW}.minSamples", _CHECKS, f"means nothing without checks: {_NO_CHECKS}"),
+]
+_REACHED: Final = [
+    _rule(
+        "!self.analysis.checks.exists(c, has(c.metric) && c.metric == 'shadow-agreement') || has(self.strategy) "
+        "&& (has(self.strategy.shadow) || has(self.strategy.canary) "
+        "&& self.strategy.canary.steps.exists(s, has(s.setShadow) && s.setShadow > 0.0))",
+        "shadow-agreement would never be judged: no step copies requests to the candidate; write a setShadow step",
+        "analysis.checks",
+    ),
+    _rule(
+        "!self.analysis.checks.exists(c, has(c.metric) && c.metric.startsWith('feedback-')) || has(self.strategy) "
+        "&& !has(self.strategy.shadow) && (!has(self.strategy.canary) || self.traffic.match.size() > 0 "
+        "|| self.strategy.canary.steps.exists(s, has(s.setWeight) && s.setWeight > 0.0))",
+        "feedback would never be judged: before its promotion no user gets an answer of the candidate",
+        "analysis.checks",
+    ),
+    _rule(
+        f"self.variants.size() == 0 || self.analysis.checks.all(c, has(c.metric) && c.metric in {_COUNTED})",
+        "beside variants, which the goal compares, only error-rate and latencies are judged",
+        "analysis.checks",
+    ),
 ]
 _CANARIES: Final = [
     _with(
@@ -160,8 +184,43 @@ _MATCH: Final = [
     ),
     *_DEMANDS,
 ]
+_LEAST: Final = [name for name, metric in METRICS.items() if metric.bound == "min"]
+"""Metrics of which more is better: the bound of the others is `max`, which CEL cannot see."""
+_CHECK: Final = [
+    _rule(f"{_count(SUBJECTS)} == 1", f"names exactly one of {', '.join(SUBJECTS)}"),
+    _with("min", f"!has(self.metric) || self.metric in {_LEAST}", "means nothing for this metric: its bound is max"),
+    _with(
+        "versus",
+        f"has(self.metric) && self.metric in {[name for name, metric in METRICS.items() if metric.versus]}",
+        "means nothing here: it is for metrics that both versions have",
+    ),
+    _with(
+        "metric",
+        f"!(self.metric in {_LEAST}) || has(self.min) != has(self.versus)",
+        "needs either min or, where it is possible, versus: stable with a margin",
+        "min",
+    ),
+    _with(
+        "tolerance",
+        "has(self.metric) && self.metric == 'shadow-agreement'",
+        "is for shadow-agreement; with anything else it means nothing",
+    ),
+    _rule(
+        "self.failureLimit == 0 || !has(self.metric)",
+        "is for prometheus and web; with a metric it means nothing",
+        "failureLimit",
+    ),
+    _rule(
+        "self.minSamples == 0 || has(self.metric)", "is for metrics; with anything else it means nothing", "minSamples"
+    ),
+    _rule(
+        f"self.confidence == {Check.model_fields['confidence'].default} || has(self.metric)",
+        "is for metrics; with anything else it means nothing",
+        "confidence",
+    ),
+]
 RULES: Final[Mapping[str, list[Rule]]] = {
-    "": [*_CHECKED, *_CANARIES, *_MATCHES, *_VARIANTS],
+    "": [*_CHECKED, *_REACHED, *_CANARIES, *_MATCHES, *_VARIANTS],
     "strategy": [_rule(f"{_count(STRATEGIES)} == 1", f"exactly one of {', '.join(STRATEGIES)}")],
     "strategy.canary.steps": [_rule(f"{_WEIGHTS}.isSorted()", "setWeight must not fall along the steps")],
     "strategy.canary.steps[]": [_rule(f"{_count(STEP_KINDS)} == 1", f"exactly one of {', '.join(STEP_KINDS)}")],
@@ -266,9 +325,6 @@ RULES: Final[Mapping[str, list[Rule]]] = {
     ],
     "analysis.interval": [_SOME_TIME],
     "traffic.timeout": [_SOME_TIME],
-    "analysis.checks[]": [
-        _rule("self.metric == 'error-rate' || !has(self.versus)", "versus: stable is for error-rate"),
-        _rule("has(self.versus) == has(self.margin)", "versus: stable and margin belong together"),
-    ],
+    "analysis.checks[]": _CHECK,
 }
 """Rules by the path of the field that they stand at."""

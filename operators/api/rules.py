@@ -4,11 +4,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from operators.api.fields import parse_duration, parse_quantity
+from operators.api.checkrules import broken_check_rules
+from operators.api.fields import parse_quantity
 from operators.api.problem import Problem
 from operators.api.strategies import Condition, Match
 from operators.api.strategyrules import broken_strategy_rules, given_strategies
-from operators.api.types import Check, ModelRollout, RolloutSpec, Sticky
+from operators.api.types import ModelRollout, RolloutSpec, Sticky
 
 LARGEST_BODY: Final = 1 << 30
 """Bytes. Bodies are held in memory."""
@@ -38,8 +39,7 @@ def broken_rules(rollout: ModelRollout) -> Iterator[Problem]:
     yield from _repeated("spec.analysis.checks", (check.name for check in spec.analysis.checks))
     yield from _repeated("spec.traffic.hosts", spec.traffic.hosts)
     yield from broken_strategy_rules(rollout)
-    for index, check in enumerate(spec.analysis.checks):
-        yield from _check(f"spec.analysis.checks[{index}]", check)
+    yield from broken_check_rules(spec)
     if parse_quantity(spec.serving.resources.cpu) == 0 and parse_quantity(spec.serving.resources.gpu) == 0:
         yield Problem(
             "spec.serving.resources.cpu", "is 0: without a GPU a replica needs a share of a CPU, such as 100m"
@@ -147,30 +147,3 @@ def _demands(condition: Condition) -> list[str]:
         "a range": condition.min is not None or condition.below is not None,
     }
     return [name for name, there in given.items() if there]
-
-
-def _check(field: str, check: Check) -> Iterator[Problem]:
-    if check.quantile is not None:
-        if check.versus is not None or check.margin is not None:
-            yield Problem(field, f"{check.metric} is held against max; versus and margin are for error-rate")
-        if not isinstance(check.max, str):
-            yield Problem(f"{field}.max", "must be a duration such as 50ms")
-            return
-        try:
-            duration = parse_duration(check.max)
-        except ValueError as error:
-            yield Problem(f"{field}.max", str(error))
-            return
-        if duration == 0:
-            yield Problem(f"{field}.max", "is 0: no request is that fast")
-        return
-    if (check.max is None) == (check.versus is None):
-        yield Problem(field, "error-rate needs either max (a share such as 0.01) or versus: stable with a margin")
-    elif check.versus is not None and check.margin is None:
-        yield Problem(
-            f"{field}.margin", "is required with versus: how much worse than stable is still good, such as 0.005"
-        )
-    elif check.max is not None and check.margin is not None:
-        yield Problem(f"{field}.margin", "belongs to versus: stable; with max it means nothing")
-    if check.max is not None and (isinstance(check.max, str) or not 0 <= check.max <= 1):
-        yield Problem(f"{field}.max", f"is {check.max!r}; a share between 0 and 1, such as 0.01, is expected")

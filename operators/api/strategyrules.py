@@ -28,7 +28,6 @@ RESERVED: Final = (CONTROL, CANDIDATE)
 """Names that an experiment has for versions of its own."""
 _WHOLE: Final = 10_000
 """Basis points."""
-_NO_CHECKS: Final = "spec.analysis.checks is empty"
 
 
 def broken_strategy_rules(rollout: ModelRollout) -> Iterator[Problem]:
@@ -88,13 +87,28 @@ def _canary(field: str, canary: Canary, spec: RolloutSpec) -> Iterator[Problem]:
                     f"{spec.serving.replicas}",
                 )
         elif step.analysis is not None:
-            if not spec.analysis.checks:
-                yield Problem(f"{place}.analysis", f"has nothing to wait for: {_NO_CHECKS}")
-            elif weight == shadow == 0 and not spec.traffic.match:
-                yield Problem(
-                    f"{place}.analysis",
-                    "would wait forever: the candidate gets no requests before a setWeight or setShadow above 0",
-                )
+            yield from _analysis(
+                f"{place}.analysis", spec, live=weight > 0 or bool(spec.traffic.match), copies=shadow > 0
+            )
+
+
+def _analysis(field: str, spec: RolloutSpec, *, live: bool, copies: bool) -> Iterator[Problem]:
+    """Whether a step that waits for checks could wait forever."""
+    deciding = spec.analysis.deciding
+    if not deciding:
+        yield Problem(field, f"has nothing to wait for: {_no_checks(spec)}")
+    elif not live and not copies:
+        yield Problem(
+            field, "would wait forever: the candidate gets no requests before a setWeight or setShadow above 0"
+        )
+    elif not any(check.judged(live, copies) for check in deciding):
+        what = "only copies of requests reach" if copies else "only live requests reach"
+        yield Problem(field, f"would wait forever: here {what} the candidate, and no check is judged by these")
+
+
+def _no_checks(spec: RolloutSpec) -> str:
+    """Why there is no check that decides anything."""
+    return f"spec.analysis.checks {'has dry runs only' if spec.analysis.checks else 'is empty'}"
 
 
 def _values(step: Step) -> tuple[object, ...]:
@@ -103,8 +117,8 @@ def _values(step: Step) -> tuple[object, ...]:
 
 def _blue_green(field: str, block: BlueGreen, spec: RolloutSpec) -> Iterator[Problem]:
     if block.pre_promotion_analysis is not None:
-        if not spec.analysis.checks:
-            yield Problem(f"{field}.prePromotionAnalysis", f"has nothing to wait for: {_NO_CHECKS}")
+        if not spec.analysis.deciding:
+            yield Problem(f"{field}.prePromotionAnalysis", f"has nothing to wait for: {_no_checks(spec)}")
         if not block.preview_match:
             yield Problem(
                 f"{field}.prePromotionAnalysis",
@@ -115,19 +129,19 @@ def _blue_green(field: str, block: BlueGreen, spec: RolloutSpec) -> Iterator[Pro
             f"{field}.previewMatch",
             "would last no time, since the switch follows at once: write prePromotionAnalysis, or autoPromote: false",
         )
-    if block.post_promotion_analysis is not None and not spec.analysis.checks:
-        yield Problem(f"{field}.postPromotionAnalysis", f"has nothing to watch: {_NO_CHECKS}")
+    if block.post_promotion_analysis is not None and not spec.analysis.deciding:
+        yield Problem(f"{field}.postPromotionAnalysis", f"has nothing to watch: {_no_checks(spec)}")
 
 
 def _shadow(field: str, block: Shadow, spec: RolloutSpec) -> Iterator[Problem]:
-    if spec.analysis.checks:
+    if spec.analysis.deciding:
         return
     if block.then == "promote":
-        yield Problem(f"{field}.then", f"has nothing to decide by: {_NO_CHECKS}; write checks, or then: hold")
+        yield Problem(f"{field}.then", f"has nothing to decide by: {_no_checks(spec)}; write checks, or then: hold")
     if block.max_duration is not None:
-        yield Problem(f"{field}.maxDuration", f"means nothing without checks: {_NO_CHECKS}")
+        yield Problem(f"{field}.maxDuration", f"means nothing without checks: {_no_checks(spec)}")
     if "min_samples" in block.model_fields_set:
-        yield Problem(f"{field}.minSamples", f"means nothing without checks: {_NO_CHECKS}")
+        yield Problem(f"{field}.minSamples", f"means nothing without checks: {_no_checks(spec)}")
 
 
 def _ab_test(field: str, block: AbTest, spec: RolloutSpec) -> Iterator[Problem]:

@@ -12,7 +12,8 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import Field
 
 from operators.api.block import DNS_LABEL, HEADER_NAME, Block
-from operators.api.fields import Duration, Quantity, Time, parse_duration, parse_quantity
+from operators.api.checks import Analysis
+from operators.api.fields import Duration, Quantity, Time, parse_quantity
 from operators.api.strategies import Match, Strategy
 from operators.plan import Command
 from operators.status import RolloutStatus
@@ -126,53 +127,6 @@ class Variant(Block):
 
     name: str = Field(pattern=DNS_LABEL, max_length=40, description="What the version is called in the experiment.")
     model: Model = Field(description="What it is.")
-
-
-class Check(Block):
-    """A bound that the candidate must keep."""
-
-    name: str = Field(pattern=DNS_LABEL, description="The check's name, once per rollout.")
-    metric: Literal["error-rate", "latency-p50", "latency-p95", "latency-p99"] = Field(
-        description="error-rate: the share of answers of 500 and above. latency-pNN: the NNth percentile."
-    )
-    max: float | str | None = Field(
-        default=None,
-        description="The bound: for error-rate a share such as 0.01, for a latency a duration such as 50ms.",
-    )
-    versus: Literal["stable"] | None = Field(
-        default=None, description="error-rate only: compare with the stable version instead of a fixed bound."
-    )
-    margin: float | None = Field(
-        default=None, ge=0, le=1, description="How much worse than stable is still good, as a share such as 0.005."
-    )
-    confidence: float = Field(
-        default=0.95, ge=0.5, le=0.9999, description="The probability with which the interval holds the true value."
-    )
-    min_samples: int = Field(default=0, ge=0, description="Without this many requests the check does not pass.")
-
-    @property
-    def bound(self) -> float:
-        """What the metric is held against: a share, or milliseconds for a latency."""
-        if isinstance(self.max, str):
-            return parse_duration(self.max) * 1000
-        return (self.margin or 0.0) if self.max is None else self.max
-
-    @property
-    def quantile(self) -> float | None:
-        """The quantile of a latency metric (0.99 for latency-p99), None for the error rate."""
-        return int(self.metric[-2:]) / 100 if self.metric.startswith("latency-p") else None
-
-
-class Analysis(Block):
-    """What is watched in every step. A failed check aborts."""
-
-    interval: Duration = Field(default=15.0, gt=0, description="How often the checks are evaluated.")
-    on_inconclusive: Literal["hold", "abort", "pause"] = Field(
-        default="hold",
-        description="When a step's time is over and a check is inconclusive: wait for more evidence (hold), abort, "
-        "or wait for promote (pause).",
-    )
-    checks: tuple[Check, ...] = Field(default=(), max_length=50, description="The checks.")
 
 
 class Sticky(Block):

@@ -199,5 +199,5 @@ def _analysed(draft: Draft) -> Iterator[Condition]:
     if verdict is None:
         return
     decided = {Verdict.PASS: True, Verdict.FAIL: False, Verdict.INCONCLUSIVE: None}[verdict]
-    deciding = [f"{check.name}: {check.message}" for check in checks if check.verdict is verdict]
+    deciding = [f"{check.name}: {check.message}" for check in checks if check.gates and check.verdict is verdict]
     yield Condition("Analysed", decided, verdict.value, "; ".join(deciding), draft.now)

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from operators.analysis import evaluate, evidence, worst
+from operators.analysis import Basis, evaluate, evidence, worst
 from operators.plan import Command
 from operators.reconcile.commands import refuse
 from operators.reconcile.comparison import begin, manifest_of
@@ -17,20 +17,33 @@ _MAX_MOVES = 1000
 
 def watch(draft: Draft) -> None:
     """Evaluate the checks on the evidence so far, and abort on one that fails unless somebody forces a promotion."""
-    status, spec = draft.status, draft.rollout.spec
+    spec = draft.rollout.spec
     if not _judged(draft):
         return
-    traffic = draft.observed.traffic or {}
-    of_stable = evidence(traffic.get(status.stable.id if status.stable is not None else ""), live=True)
-    # Copies are judged only where there is nothing that users see.
-    live = status.weight > 0 or (status.selected and status.shadow == 0)
-    of_candidate = evidence(traffic.get(draft.candidate.revision.id), live=live)
-    needed = draft.strategy.min_samples(draft.step)
-    draft.change(checks=evaluate(spec.analysis.checks, of_stable, of_candidate, needed))
+    draft.change(checks=evaluate(spec.analysis.checks, _basis(draft), draft.strategy.min_samples(draft.step)))
     draft.wake(draft.now + spec.analysis.interval)
-    failed = next((check for check in draft.status.checks if check.verdict is Verdict.FAIL), None)
+    failed = next((check for check in draft.status.checks if check.gates and check.verdict is Verdict.FAIL), None)
     if failed is not None and not draft.forced:
         draft.abort(f"check {failed.name} failed: {failed.message}")
+
+
+def _basis(draft: Draft, *, fresh: bool = False) -> Basis:
+    """What the candidate is judged by; nothing but how the traffic is divided when that is `fresh`."""
+    status, observed = draft.status, draft.observed
+    stable, candidate = status.stable.id if status.stable is not None else "", draft.candidate.revision.id
+    live, copies = status.weight > 0 or status.selected, status.shadow > 0
+    divided = Basis(stable, candidate, live=live, copies=copies, before=status.checks)
+    if fresh:
+        return divided
+    traffic = observed.traffic or {}
+    return replace(
+        divided,
+        stable=evidence(traffic.get(stable), live=True),
+        # Copies are judged only where there is nothing that users see.
+        candidate=evidence(traffic.get(candidate), live=status.weight > 0 or not copies),
+        evidence=observed.evidence,
+        measured=observed.measured,
+    )
 
 
 def advance(draft: Draft) -> None:
@@ -153,7 +166,7 @@ def _detail(draft: Draft) -> str:
     """What the experiment or the first inconclusive check says beside an abort."""
     if draft.status.experiment is not None and draft.status.experiment.winner:
         return f": {draft.status.experiment.message}"
-    inconclusive = (check for check in draft.status.checks if check.verdict is Verdict.INCONCLUSIVE)
+    inconclusive = (check for check in draft.status.checks if check.gates and check.verdict is Verdict.INCONCLUSIVE)
     return next((f": check {check.name}: {check.message}" for check in inconclusive), "")
 
 
@@ -192,6 +205,6 @@ def _verdict(draft: Draft) -> Verdict | None:
         return None
     if draft.status.evidence_since == draft.rollout.status.evidence_since:
         return worst(draft.status.checks)
-    draft.change(checks=evaluate(draft.rollout.spec.analysis.checks, None, None))
+    draft.change(checks=evaluate(draft.rollout.spec.analysis.checks, _basis(draft, fresh=True)))
     draft.wake(draft.now + draft.rollout.spec.analysis.interval)
-    return Verdict.INCONCLUSIVE
+    return worst(draft.status.checks)

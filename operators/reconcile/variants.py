@@ -6,7 +6,7 @@ manifest's `model` names, and several of them get traffic at once.
 
 from dataclasses import replace
 
-from operators.analysis import evaluate, evidence
+from operators.analysis import Basis, evaluate, evidence
 from operators.api import experiment_digest, revision_of
 from operators.api.strategies import CONTROL, AbTest
 from operators.reconcile.comparison import begin, manifest_of
@@ -50,9 +50,10 @@ def watch(draft: Draft) -> None:
     draft.wake(draft.now + draft.rollout.spec.analysis.interval)
     results = []
     for variant in draft.taking_part:
-        mine = evaluate(checks, of_stable, evidence(traffic.get(variant.revision.id), live=True))
+        of_variant = evidence(traffic.get(variant.revision.id), live=True)
+        mine = evaluate(checks, Basis(status.stable.id, variant.revision.id, of_stable, of_variant))
         results += [replace(result, name=f"{variant.name}/{result.name}") for result in mine]
-        failed = next((result for result in mine if result.verdict is Verdict.FAIL), None)
+        failed = next((result for result in mine if result.gates and result.verdict is Verdict.FAIL), None)
         if failed is not None and not draft.forced:
             _take_out(draft, variant, f"check {failed.name} failed: {failed.message}")
     draft.change(checks=tuple(results))

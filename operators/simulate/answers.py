@@ -13,6 +13,8 @@ from operators.status import Tally
 from router.ir import TrafficCounters
 
 NOTHING: Final = TrafficCounters()
+Coming = tuple[float, str, VersionFeedback]
+"""When something is known about a version, and what that is."""
 
 
 def answered(
@@ -52,15 +54,15 @@ def together(one: TrafficCounters, other: TrafficCounters) -> TrafficCounters:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What people say about the answers of one experiment: what is known by now, and what is still to come.
+    """What people say about the answers since some time: what is known by now, and what is still to come.
 
-    `coming` has the time at which something is known, the version, and what that is; the first to come is the first.
+    The first to come is the first of `coming`.
     """
 
     known: Mapping[str, VersionFeedback] = field(default_factory=dict)
-    coming: tuple[tuple[float, str, VersionFeedback], ...] = ()
+    coming: tuple[Coming, ...] = ()
 
-    def and_then(self, coming: Sequence[tuple[float, str, VersionFeedback]], now: float) -> "Said":
+    def and_then(self, coming: Sequence[Coming], now: float) -> "Said":
         """With more to come, and with what is known at a time."""
         everything = (*self.coming, *coming)
         due = [one for one in everything if one[0] <= now]

@@ -85,13 +85,14 @@ class Behaviour:
     """How a version answers at some time.
 
     `error_rate` is the share of requests that fail, `reward` what an answer is worth, `accuracy` the share of answers
-    that agree with their labels.
+    that agree with their labels, `agreement` that of copies that are answered as the stable version answers.
     """
 
     error_rate: float
     latency: Latency
     reward: Reward
     accuracy: float
+    agreement: float
 
 
 class Change(Block):
@@ -102,11 +103,13 @@ class Change(Block):
     latency: Percentiles | None = None
     reward: OneReward | None = None
     accuracy: Share | None = None
+    agreement: Share | None = None
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:
-        if not any(one is not None for one in (self.error_rate, self.latency, self.reward, self.accuracy)):
-            raise ValueError("names none of errorRate, latency, reward, accuracy: nothing would change")
+        named = (self.error_rate, self.latency, self.reward, self.accuracy, self.agreement)
+        if not any(one is not None for one in named):
+            raise ValueError("names none of errorRate, latency, reward, accuracy, agreement: nothing would change")
         return self
 
     def __str__(self) -> str:
@@ -115,6 +118,9 @@ class Change(Block):
         parts += [] if self.latency is None else [f"latency {self.latency}"]
         parts += [] if self.reward is None else [str(self.reward)]
         parts += [] if self.accuracy is None else [f"{self.accuracy * 100:g} % of the answers are right"]
+        parts += (
+            [] if self.agreement is None else [f"{self.agreement * 100:g} % of the copies are answered as by stable"]
+        )
         return ", ".join(parts)
 
     def after(self, before: Behaviour) -> Behaviour:
@@ -124,6 +130,7 @@ class Change(Block):
             before.latency if self.latency is None else self.latency.latency,
             before.reward if self.reward is None else self.reward,
             before.accuracy if self.accuracy is None else self.accuracy,
+            before.agreement if self.agreement is None else self.agreement,
         )
 
 
@@ -137,6 +144,7 @@ class Version(Block):
     recorded: Annotated[Recording, PlainValidator(_recording)] | None = None
     reward: OneReward = Reward(mean=0.5)
     accuracy: Share = 0.9
+    agreement: Share = 1.0
     changes: tuple[Change, ...] = ()
 
     @model_validator(mode="after")
@@ -148,7 +156,7 @@ class Version(Block):
     def at(self, time: float) -> Behaviour:
         """How it answers at a time."""
         latency = self.latency.latency if self.latency is not None else _HEALTHY
-        behaviour = Behaviour(self.error_rate or 0.0, latency, self.reward, self.accuracy)
+        behaviour = Behaviour(self.error_rate or 0.0, latency, self.reward, self.accuracy, self.agreement)
         if self.recorded is not None:
             behaviour = replace(behaviour, error_rate=self.recorded.error_rate, latency=self.recorded.latency)
         for change in sorted(self.changes, key=lambda change: change.at):

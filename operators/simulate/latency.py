@@ -57,8 +57,11 @@ def bounds_for(rollouts: Iterable[ModelRollout]) -> tuple[float, ...]:
 
     A check asks how many requests were surely and how many possibly slower than its own bound, and so does a goal: only
     the edges of the bucket around it matter. With the other buckets put together, verdicts and their probabilities stay
-    what they are.
+    what they are. Where a percentile is compared with another, all of them matter.
     """
+    rollouts = tuple(rollouts)
+    if any(check.quantile and check.versus for rollout in rollouts for check in rollout.spec.analysis.checks):
+        return BOUNDS
     found: set[float] = set()
     for asked in (one for rollout in rollouts for one in _asked(rollout)):
         found |= set([bound for bound in BOUNDS if bound <= asked][-1:])

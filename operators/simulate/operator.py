@@ -3,7 +3,8 @@
 What decides is used as it is: `reconcile`, the strategies, `Windows`. The controller around them is not: it is tasks
 that wait for four ports, and on a clock that jumps it would need those ports, an event loop, polls of Ray Serve and
 more than twice the time. What is left of it, when it looks, stands here once more in a few lines. One look is left out:
-the one after a look that changed nothing but verdicts, figures and words. Feedback is known as soon as it is asked for.
+the one after a look that changed nothing but verdicts, figures and words. What the monitor and others say is known as
+soon as it is asked for.
 The tests hold this against the real controller.
 """
 
@@ -12,8 +13,10 @@ from dataclasses import replace
 from math import inf
 from typing import Final
 
-from operators.controller import SETTLE_SECONDS, STALE_INTERVALS, judged
-from operators.observe import Observed, VersionFeedback
+from monitor.evidence import Evidence
+from operators.controller import SETTLE_SECONDS
+from operators.inquiries import STALE_INTERVALS, judged
+from operators.observe import Measured, Observed, VersionFeedback
 from operators.plan import Plan
 from operators.reconcile import reconcile
 from operators.simulate.world import World
@@ -31,6 +34,8 @@ class Operator:
         """Nothing was seen yet."""
         self._windows = Windows()
         self._feedback: Mapping[str, VersionFeedback] | None = None
+        self._evidence: Evidence | None = None
+        self._measured: Mapping[str, Measured] = {}
         self._read_due = 0.0
         self.looks_at = 0.0
         """When time alone may change the decision; infinity when only something new can."""
@@ -40,10 +45,11 @@ class Operator:
         plan = reconcile(world.rollout, self._observe(world))
         before, after = world.rollout.status, world.carried_out(plan)
         if plan.status.evidence_since != before.evidence_since:
-            self._read_due, self._feedback = world.now, None
+            self._read_due = world.now
+            self._forget()
         if not judged(after.rollout):
             self._windows.forget(after.key)
-            self._feedback = None
+            self._forget()
         self.looks_at = world.now + SETTLE_SECONDS if _moved(before, plan.status) else self._next(after, plan)
         return after, plan
 
@@ -53,7 +59,7 @@ class Operator:
         if since is not None and judged(rollout) and self._read_due <= world.now:
             self._read_due = world.now + interval
             self._windows.read(key, since, world.counters, now)
-            self._feedback = world.feedback
+            self._feedback, self._evidence, self._measured = world.feedback, world.evidence, world.measured
         evidence = self._windows.evidence(key, since, now, STALE_INTERVALS * interval)
         return Observed(
             now=now,
@@ -62,7 +68,12 @@ class Operator:
             traffic=evidence,
             counting_since=self._windows.counting_since(key, since),
             feedback=self._feedback,
+            evidence=self._evidence,
+            measured=self._measured,
         )
+
+    def _forget(self) -> None:
+        self._feedback, self._evidence, self._measured = None, None, {}
 
     def _next(self, world: World, plan: Plan) -> float:
         due = inf if plan.requeue_after is None else world.now + plan.requeue_after

@@ -42,6 +42,8 @@ def as_text(result: Result, file: IO[str], given: bool) -> None:
     beside = f"{result.stable} (stands for the version that is stable now)" if invented else result.stable
     tried = [f"{name} ({version})" for name, version in result.variants] or [result.candidate]
     _print(console, f"modelrollout/{result.name}: {', '.join(tried)} beside {beside}, seed {result.seed}", "")
+    if result.taken_as_good:
+        _print(console, f"not simulated, taken as good: {', '.join(result.taken_as_good)}", "")
     _print(console, _timeline(result))
     outcome = Text.assemble(
         (result.outcome.value, _STYLES[result.outcome.value]), f" {_when(result)}: {result.message}"
@@ -71,6 +73,7 @@ def as_json(result: Result) -> str:
         "requests": result.requests,
         "errors": result.errors,
         "unanswered": result.unanswered,
+        "takenAsGood": list(result.taken_as_good),
         "versions": [
             {"failedCopies" if name == "failed_copies" else name: value for name, value in asdict(version).items()}
             for version in result.totals

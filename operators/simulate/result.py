@@ -57,7 +57,8 @@ class Result:
     """The whole story. `at` is when the outcome was decided, `end` when nothing could happen any more (or time was up).
 
     Beside variants `candidate` is the control. `variants` are names and versions, `arms` what the last experiment had
-    found in the end. `unanswered` requests reached no version; they were answered 503.
+    found in the end. `unanswered` requests reached no version; they were answered 503. `taken_as_good` names checks on
+    what is not simulated.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Result:
     arms: tuple[Arm, ...]
     totals: tuple[VersionTotals, ...]
     unanswered: int
+    taken_as_good: tuple[str, ...] = ()
 
     @property
     def requests(self) -> int:
@@ -98,7 +100,7 @@ def moment(world: World, notes: Sequence[str]) -> Moment:
         shadow=status.shadow,
         weights=tuple((backend.version, backend.weight) for backend in route.backends) if route is not None else (),
         selected=route.selection.version if route is not None and route.selection is not None else None,
-        checks=tuple((check.name, check.verdict) for check in status.checks) if judged else (),
+        checks=tuple((check.name, check.verdict) for check in status.checks if check.gates) if judged else (),
         arms=status.experiment.arms if status.experiment is not None else (),
         notes=tuple(notes),
     )

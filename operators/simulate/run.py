@@ -7,6 +7,7 @@ from random import Random
 from operators.api import RESOLVED_SHA256, ModelRollout, Problem, revision_of, target_of
 from operators.observe import Observed
 from operators.reconcile import reconcile
+from operators.simulate.comparison import taken_as_good
 from operators.simulate.latency import bounds_for
 from operators.simulate.operator import START, Operator
 from operators.simulate.result import Moment, Outcome, Result, moment, news, totals
@@ -76,6 +77,7 @@ def simulate(
         moments=tuple(moments),
         totals=totals(world),
         unanswered=world.unanswered,
+        taken_as_good=tuple(taken_as_good(manifest)),
     )
 
 

@@ -14,13 +14,15 @@ from math import inf
 from random import Random
 from typing import Final
 
+from monitor.evidence import Evidence
 from operators.api import ModelRollout, revision_of
 from operators.api.strategies import CANDIDATE
 from operators.experiment import FEEDBACK, goal_of
-from operators.observe import RouteObservation, VersionFeedback
+from operators.observe import Measured, RouteObservation, VersionFeedback
 from operators.plan import Command, Plan, Promotion
-from operators.simulate.answers import NOTHING, Said, answered, refused, said_about, together
+from operators.simulate.answers import NOTHING, Coming, Said, answered, refused, said_about, together
 from operators.simulate.behaviour import Version
+from operators.simulate.comparison import Compared, asks_the_monitor, measured
 from operators.simulate.draws import binomial, poisson
 from operators.simulate.scenario import Happening, Scenario
 from operators.status import Revision
@@ -38,7 +40,7 @@ class World:
     are those of all latency histograms. `wanted` is what Ray Serve was asked to run last, `ready_at` when each replica
     of what it runs answers. `published` is the route that was given to the routers last, `in_force` the one that they
     run. `counters` are the routers', `unanswered` the requests that no version got, `said` is what people say about the
-    answers since the experiment began.
+    answers since the experiment began, `compared` is what checks on predictions ask for.
     """
 
     scenario: Scenario
@@ -55,6 +57,7 @@ class World:
     counters: Mapping[BackendKey, TrafficCounters] = field(default_factory=dict)
     unanswered: int = 0
     said: Said = field(default_factory=Said)
+    compared: Compared = field(default_factory=Compared)
 
     @property
     def key(self) -> RouteKey:
@@ -83,6 +86,16 @@ class World:
         return self.said.known if asked else None
 
     @property
+    def evidence(self) -> Evidence | None:
+        """What the monitor knows of the answers of both versions; None while nobody asks."""
+        return self.compared.evidence(self.rollout.spec.analysis.checks) if asks_the_monitor(self.rollout) else None
+
+    @property
+    def measured(self) -> Mapping[str, Measured]:
+        """What others say."""
+        return measured(self.rollout)
+
+    @property
     def next_change(self) -> float:
         """When something changes by itself; infinity when nothing will."""
         moments = self.scenario.moments
@@ -98,17 +111,28 @@ class World:
     def passed(self, until: float, dice: Random) -> "World":
         """The world at a time not after `next_change`: requests came, and what became ready is."""
         requests = poisson(dice, self.scenario.rate(self.now) * (until - self.now))
-        counters, unanswered, coming = dict(self.counters), self.unanswered + requests, []
+        counters, unanswered, coming = dict(self.counters), self.unanswered + requests, list[Coming]()
+        compared, asked = self.compared, asks_the_monitor(self.rollout)
         for backend, number in self._divided(requests, dice):
             gained = self._answered(backend.version, number, dice)
             counters[backend] = together(counters.get(backend, NOTHING), gained)
-            if not backend.mirrored:
-                unanswered -= number
-                if self.feedback is not None:
-                    said = self._said(backend.version, gained, dice)
-                    coming.append((until + self.scenario.feedback.after, backend.version, said))
+            answers = gained.requests - gained.errors
+            if backend.mirrored:
+                if asked:
+                    agreement = self.versions[backend.version].at(self.now).agreement
+                    compared = compared.copied(dice, answers, agreement)
+                continue
+            unanswered -= number
+            if self.feedback is not None or asked:
+                said = self._said(backend.version, gained, dice)
+                coming.append((until + self.scenario.feedback.after, backend.version, said))
+            if asked and self._is_candidate(backend.version):
+                compared = replace(compared, answers=compared.answers + answers)
         later = replace(self, now=until, counters=counters, unanswered=unanswered)
-        later = replace(later, said=self.said.and_then(coming, until))
+        if self.feedback is not None:
+            later = replace(later, said=self.said.and_then(coming, until))
+        if asked:
+            later = replace(later, compared=replace(compared, said=compared.said.and_then(coming, until)))
         acknowledged = until >= self.scenario.acknowledged_at(self.published_at)
         return replace(later, in_force=self.published if acknowledged else self.in_force)._deployed()
 
@@ -149,6 +173,8 @@ class World:
         before, begun = self.rollout.status.experiment, plan.status.experiment
         if begun is None or before is None or begun.started_at != before.started_at:
             after = replace(after, said=Said())
+        if plan.status.evidence_since != self.rollout.status.evidence_since:
+            after = replace(after, compared=Compared())
         if plan.route != self.published:
             after = replace(after, published=plan.route, published_at=self.now)
         return after._deployed()
@@ -192,6 +218,10 @@ class World:
             return status.candidate.revision if status.candidate is not None else None
         named = {variant.name: variant.revision for variant in status.variants}
         return status.stable if of == "stable" else named.get(of)
+
+    def _is_candidate(self, version: str) -> bool:
+        candidate = self.rollout.status.candidate
+        return candidate is not None and candidate.revision.id == version
 
     def _told(self, line: str) -> "World":
         command, *options = line.split()

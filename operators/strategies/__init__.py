@@ -23,7 +23,7 @@ def strategy_for(rollout: ModelRollout) -> Strategy:
     if strategy.blue_green is not None:
         return BlueGreen(strategy.blue_green, on_inconclusive)
     if strategy.shadow is not None:
-        return shadow_only(strategy.shadow, spec.analysis.checks, on_inconclusive)
+        return shadow_only(strategy.shadow, spec.analysis.deciding, on_inconclusive)
     if strategy.ab_test is not None:
         return ab_test(strategy.ab_test)
     return REPLACE if strategy.bandit is None else bandit(strategy.bandit)

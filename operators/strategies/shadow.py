@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from typing import Literal
 
+from operators.api.checks import Check
 from operators.api.strategies import AnalysisStep, Pause, Shadow, Step
-from operators.api.types import Check
 from operators.strategies.canary import Canary
 
 
 def shadow_only(shadow: Shadow, checks: Sequence[Check], on_inconclusive: Literal["hold", "abort", "pause"]) -> Canary:
-    """The steps of a canary that copies, waits for its checks (if there are any), and holds for a person if asked to.
+    """The steps of a canary that copies, waits for its checks (those that decide), and holds for a person if asked to.
 
     A person's word is asked for where `then: hold` says so or where nothing else could end the shadow: without checks.
     """

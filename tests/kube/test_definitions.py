@@ -31,6 +31,19 @@ OPERATOR_ONLY: Final = {
     (f"{CHECKS}.0.max", "either max"),
     (f"{CHECKS}.0", "needs either max"),
     (f"{CHECKS}.0", "between 0 and 1"),
+    (f"{CHECKS}.0", "belongs to versus"),
+    (f"{CHECKS}.0.margin", "is required with versus"),
+    (f"{CHECKS}.0.margin", "between 0 and 1"),
+    (f"{CHECKS}.1.versus", "needs either max (a duration such as 50ms) or versus: stable"),
+    (f"{CHECKS}.1", "must be a duration"),
+    (f"{CHECKS}.1", "means nothing for shadow-agreement: its bound is min"),
+    (f"{CHECKS}.1", "is 1.5; a share between 0 and 1"),
+    (f"{CHECKS}.1", "a number is expected"),
+    (f"{CHECKS}.1", "is -1; a number of at"),
+    (f"{CHECKS}.1", "web needs min, max or both, which are numbers"),
+    (f"{CHECKS}.1", "is '9'; a number is expected"),
+    (f"{CHECKS}.1", "is 1, but min is 2"),
+    (f"{CHECKS}.1", "has {{modle}}, which nothing fills in; known here: {{version}}, {{stable}}, {{model}}"),
     (f"{CHECKS}.1.max", "must be a duration"),
     (f"{CHECKS}.1.max", "not a duration"),
     (f"{CHECKS}.1.max", "no request is that fast"),
@@ -44,9 +57,9 @@ OPERATOR_ONLY: Final = {
     ("status", "was not written by Tidegate"),
 }
 """What only the operator refuses, by its condition `Accepted`: a shadow taken back before an analysis, because a
-CEL rule knows no step's place; `max`, `exact` and `in`, which are numbers or text, because a field of several types is
-out of CEL's reach; a cookie's time, because CEL does not compute with our durations. A status that comes with a
-manifest is passed over by the API server."""
+CEL rule knows no step's place; `max`, `margin`, `exact` and `in`, which are numbers or text, because a field of several
+types is out of CEL's reach; what a query or an address names; a cookie's time, because CEL does not compute with our
+durations. A status that comes with a manifest is passed over by the API server."""
 
 
 def apply(api_server: ApiServer, namespace: str, document: dict[str, Any], *options: str) -> str:

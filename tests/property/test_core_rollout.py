@@ -1,5 +1,6 @@
 """Whatever people, models, replicas, routers and time do: the rules that keep traffic safe hold."""
 
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,9 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "core"))
 
 from core_world import ERRORS, World, canary, counters, model
 
-from operators.observe import VersionFeedback
+from monitor.evidence import DriftTally, Evidence, Move, PairTally
+from monitor.tallies import LabelTally, RewardTally, VersionTally
+from operators.observe import Measured, VersionFeedback
 from operators.reconcile import reconcile
 from operators.status import Candidate, Phase, RolloutStatus, Tally
 from operators.strategies import strategy_for
@@ -24,6 +27,10 @@ NUMBERS = st.integers(1, MODELS)
 PREVIEW = [{"header": "x-preview"}]
 REWARD = {"metric": "feedback-reward", "minSamples": 10}
 SUCCESS = {"metric": "success-rate", "minSamples": 10}
+AGREEMENT = {"name": "agreement", "metric": "shadow-agreement", "min": 0.9}
+ACCURACY = {"name": "accuracy", "metric": "feedback-accuracy", "versus": "stable", "margin": 0.1}
+DRIFT = {"name": "drift", "metric": "feature-drift", "max": 0.2}
+SCORE = {"name": "score", "prometheus": {"query": "score"}, "min": 0.5, "failureLimit": 1}
 SHARES = {"control": 50, "b": 30, "c": 20}
 WAYS: dict[str, dict[str, Any]] = {
     "at once": {},
@@ -66,6 +73,20 @@ WAYS: dict[str, dict[str, Any]] = {
     "blue-green that switches by itself": {"strategy": {"blueGreen": {"postPromotionAnalysis": {}}}},
     "shadow": {"strategy": {"shadow": {"percent": 50, "minSamples": 20, "maxDuration": "2m", "then": "promote"}}},
     "shadow that holds": {"strategy": {"shadow": {"minSamples": 20}}},
+    "canary that is judged by its answers": {
+        "strategy": canary(
+            {"setShadow": 100},
+            {"analysis": {"maxDuration": "2m"}},
+            {"setShadow": 0},
+            {"setWeight": 20},
+            {"analysis": {"maxDuration": "2m"}},
+        ),
+        "checks": [AGREEMENT, ACCURACY, DRIFT],
+    },
+    "shadow that is judged by its answers and by others": {
+        "strategy": {"shadow": {"minSamples": 20, "then": "promote"}},
+        "checks": [AGREEMENT, DRIFT | {"dryRun": True}, SCORE],
+    },
     "A/B test": {"strategy": {"abTest": {"weight": 30, "goal": SUCCESS, "onWinner": "promote", "maxDuration": "5m"}}},
     "A/B test of rewards": {"strategy": {"abTest": {"goal": REWARD}}},
     "bandit": {"strategy": {"bandit": {"reward": "success-rate", "promoteAt": 0.95, "minSamples": 10}}},
@@ -95,9 +116,11 @@ COMMANDS = st.sampled_from(
 )
 
 
-def spec_of(number: int, way: str) -> dict[str, Any]:
+def spec_of(number: int, way: str, answer: str) -> dict[str, Any]:
     """The part of a spec that says what is rolled out in which way. Variants are other models than the control's."""
     fields = {"model": model(number), "strategy": None, "traffic": {}, "variants": []} | WAYS[way]
+    checks = [ERRORS, *fields.pop("checks", [])]
+    fields["analysis"] = {"interval": "10s", "onInconclusive": answer, "checks": checks}
     if "of variants" in way:
         beside = [number % MODELS + 1, (number + 1) % MODELS + 1]
         fields["variants"] = [{"name": name, "model": model(one)} for name, one in zip("bc", beside, strict=True)]
@@ -110,11 +133,10 @@ class Rollouts(RuleBasedStateMachine):
     @initialize(way=st.sampled_from(sorted(WAYS)), answer=st.sampled_from(["hold", "abort", "pause"]))
     def begin(self, way: str, answer: str) -> None:
         """A first version appears."""
-        self.number, self.way = 1, way
+        self.number, self.way, self.answer = 1, way, answer
         self.world = World(
             {
-                **spec_of(1, way),
-                "analysis": {"interval": "10s", "onInconclusive": answer, "checks": [ERRORS]},
+                **spec_of(1, way, answer),
                 "progressDeadlineSeconds": 120,
                 "scaleDownDelaySeconds": 20,
             }
@@ -125,12 +147,12 @@ class Rollouts(RuleBasedStateMachine):
     @rule(number=NUMBERS)
     def change_the_model(self, number: int) -> None:
         self.number = number
-        self.world.apply(**spec_of(self.number, self.way))
+        self.world.apply(**spec_of(self.number, self.way, self.answer))
 
     @rule(way=st.sampled_from(sorted(WAYS)))
     def change_the_way(self, way: str) -> None:
         self.way = way
-        self.world.apply(**spec_of(self.number, self.way))
+        self.world.apply(**spec_of(self.number, self.way, self.answer))
 
     @rule(paused=st.booleans(), replicas=st.integers(1, 3))
     def change_the_rest_of_the_spec(self, paused: bool, replicas: int) -> None:
@@ -190,9 +212,27 @@ class Rollouts(RuleBasedStateMachine):
         said = VersionFeedback(rewards=Tally(count, count * mean, count * (mean * mean + 1)))
         self.world.feedback = (self.world.feedback or {}) | {self.world.id(number): said}
 
+    @rule(
+        number=NUMBERS,
+        answers=st.integers(0, 2000),
+        good=st.sampled_from([0.5, 0.9, 1.0]),
+        e_value=st.sampled_from([1, 99]),
+    )
+    def the_monitor_knows_of_answers(self, number: int, answers: int, good: float, e_value: float) -> None:
+        drift = DriftTally("file", 1000, answers, (Move("age", answers, 1 - good, e_value),))
+        tally = VersionTally(answers, 0, RewardTally(0, 0.0, 0.0, True), LabelTally(answers, int(good * answers)), ())
+        known = self.world.evidence.versions if self.world.evidence is not None else {}
+        pairs = PairTally(1e-6, answers, int(good * answers))
+        self.world.evidence = Evidence({**known, self.world.id(number): tally}, {}, (pairs,), drift, drift)
+
+    @rule(score=st.sampled_from([0.1, 0.9, float("nan")]), problem=st.sampled_from(["", "", "refused"]))
+    def somebody_else_says_a_score(self, score: float, problem: str) -> None:
+        before = self.world.measured.get("score", Measured()).values
+        self.world.measured = {"score": Measured((*before, score), problem)}
+
     @rule()
     def the_monitor_cannot_be_reached(self) -> None:
-        self.world.feedback = None
+        self.world.feedback = self.world.evidence = None
 
     @rule()
     def the_counters_cannot_be_read(self) -> None:
@@ -219,8 +259,9 @@ class Rollouts(RuleBasedStateMachine):
 
     def turn(self) -> None:
         """One decision. Steps that set shares are passed only when the routers have them."""
-        world, before = self.world, self.world.status
+        world, before, told = self.world, self.world.status, len(self.world.events)
         rollout = world.rollout
+        blind = world.traffic is None and world.evidence is None and not world.measured
         route, acknowledged = world.in_force, world.observed().route.acknowledged
         world.turn()
         after, strategy = world.status, strategy_for(rollout)
@@ -234,6 +275,7 @@ class Rollouts(RuleBasedStateMachine):
                 weights = {backend.version: backend.weight for backend in route.backends}
                 alone = after.stable is not None and not weights[after.stable.id]
                 assert weights[str(_id(before.candidate))] == round(weight * 100) or alone
+        assert not blind or not any(re.search(r"check \w+ failed", event.message) for event in world.events[told:])
         self._someone_serves()
 
     def _willing(self) -> World:

@@ -28,6 +28,10 @@ MANIFEST: dict[str, Any] = {
 }
 
 STEPS, CHECKS = "spec.strategy.canary.steps", "spec.analysis.checks"
+WEB = {"url": "https://example.org/{{version}}", "value": "/data/0/score"}
+LATENCY = {"name": "l", "metric": "latency-p99", "versus": "stable"}
+AGREEMENT = {"name": "a", "metric": "shadow-agreement", "min": 0.99}
+ACCURACY = {"name": "f", "metric": "feedback-accuracy", "versus": "stable", "margin": 0.02}
 ERROR_RATE = {"name": "e", "metric": "error-rate"}
 MATCH, HEADER = "spec.traffic.match", {"header": "x-beta"}
 BAD: Final[list[tuple[str, object, str, str]]] = [
@@ -80,7 +84,36 @@ BAD: Final[list[tuple[str, object, str, str]]] = [
     (f"{CHECKS}.1.max", 50, f"{CHECKS}[1].max", "must be a duration"),
     (f"{CHECKS}.1.max", "50", f"{CHECKS}[1].max", "not a duration"),
     (f"{CHECKS}.1.max", "0s", f"{CHECKS}[1].max", "no request is that fast"),
-    (f"{CHECKS}.1.versus", "stable", f"{CHECKS}[1]", "are for error-rate"),
+    (f"{CHECKS}.0.margin", "5ms", f"{CHECKS}[0].margin", "between 0 and 1"),
+    (f"{CHECKS}.0.metric", "error-rates", f"{CHECKS}[0].metric", "must be 'error-rate', 'latency-p50'"),
+    (f"{CHECKS}.1.versus", "stable", f"{CHECKS}[1]", "needs either max (a duration such as 50ms) or versus: stable"),
+    (f"{CHECKS}.1.min", 5, f"{CHECKS}[1].min", "means nothing for latency-p99: its bound is max"),
+    (f"{CHECKS}.1", LATENCY | {"margin": 5}, f"{CHECKS}[1].margin", "must be a duration"),
+    (f"{CHECKS}.1.tolerance", 0.1, f"{CHECKS}[1].tolerance", "is for shadow-agreement"),
+    (f"{CHECKS}.1.failureLimit", 1, f"{CHECKS}[1].failureLimit", "is for prometheus and web"),
+    (f"{CHECKS}.1", {"name": "x"}, f"{CHECKS}[1]", "names exactly one of metric, prometheus, web; here is none"),
+    (f"{CHECKS}.1.web", WEB, f"{CHECKS}[1]", "names exactly one of metric, prometheus, web; here are metric and web"),
+    (f"{CHECKS}.1", AGREEMENT | {"min": None}, f"{CHECKS}[1]", "shadow-agreement needs min (a share such as 0.01)"),
+    (f"{CHECKS}.1", AGREEMENT | {"max": 1}, f"{CHECKS}[1].max", "means nothing for shadow-agreement: its bound is min"),
+    (f"{CHECKS}.1", AGREEMENT | {"min": 1.5}, f"{CHECKS}[1].min", "is 1.5; a share between 0 and 1"),
+    (f"{CHECKS}.1", AGREEMENT | {"tolerance": 2}, f"{CHECKS}[1].tolerance", "less than or equal to 1"),
+    (f"{CHECKS}.1", AGREEMENT | {"versus": "stable"}, f"{CHECKS}[1].versus", "means nothing for shadow-agreement"),
+    (f"{CHECKS}.1", {"name": "r", "metric": "feedback-reward", "min": 1, "versus": "stable"},
+     f"{CHECKS}[1]", "feedback-reward needs either min (a number) or versus: stable with a margin"),
+    (f"{CHECKS}.1", {"name": "d", "metric": "feature-drift", "max": "0.2"}, f"{CHECKS}[1].max", "a number is expected"),
+    (f"{CHECKS}.1", {"name": "d", "metric": "feature-drift", "max": -1}, f"{CHECKS}[1].max", "is -1; a number of at"),
+    (f"{CHECKS}.1", {"name": "w", "web": WEB}, f"{CHECKS}[1]", "web needs min, max or both, which are numbers"),
+    (f"{CHECKS}.1", {"name": "w", "web": WEB, "max": "9"}, f"{CHECKS}[1].max", "is '9'; a number is expected"),
+    (f"{CHECKS}.1", {"name": "w", "web": WEB, "min": 2, "max": 1}, f"{CHECKS}[1].max", "is 1, but min is 2"),
+    (f"{CHECKS}.1", {"name": "w", "web": WEB, "min": 2, "minSamples": 9}, f"{CHECKS}[1].minSamples", "is for metrics"),
+    (f"{CHECKS}.1", {"name": "w", "web": WEB, "min": 2, "confidence": 0.9}, f"{CHECKS}[1].confidence", "is for metri"),
+    (f"{CHECKS}.1", {"name": "w", "web": WEB | {"value": "score"}, "min": 2}, f"{CHECKS}[1].web.value", "must match"),
+    (f"{CHECKS}.1", {"name": "w", "web": WEB | {"value": "/~2"}, "min": 2}, f"{CHECKS}[1].web.value", "must match"),
+    (f"{CHECKS}.1", {"name": "w", "web": WEB | {"url": "file:///x"}, "min": 2}, f"{CHECKS}[1].web.url", "must match"),
+    (f"{CHECKS}.1", {"name": "w", "web": WEB | {"url": "http://a/{{modle}}"}, "min": 2},
+     f"{CHECKS}[1].web.url", "has {{modle}}, which nothing fills in; known here: {{version}}, {{stable}}, {{model}}"),
+    (f"{CHECKS}.1", {"name": "p", "prometheus": {"query": ""}, "min": 2},
+     f"{CHECKS}[1].prometheus.query", "at least 1 character"),
     (f"{CHECKS}.1.name", "errors", CHECKS, "names errors 2 times"),
     (f"{CHECKS}.1.confidence", 1.5, f"{CHECKS}[1].confidence", "less than or equal to 0.9999"),
     ("spec.traffic.hosts", [], "spec.traffic.hosts", "at least 1 item"),
@@ -156,6 +189,19 @@ GOOD: Final[dict[str, dict[str, object]]] = {
     },
     "blue-green-by-hand": {"spec.strategy": {"blueGreen": PREVIEW | {"autoPromote": False}}, CHECKS: []},
     "shadow": {"spec.strategy": {"shadow": {"percent": 12.5}}, CHECKS: []},
+    "checks-on-predictions": {
+        CHECKS: [
+            AGREEMENT | {"tolerance": 0.001, "minSamples": 1000},
+            ACCURACY,
+            {"name": "reward", "metric": "feedback-reward", "min": -0.5, "dryRun": True},
+            {"name": "error", "metric": "feedback-error", "versus": "stable", "margin": 2},
+            {"name": "features", "metric": "feature-drift", "max": 0.2, "confidence": 0.99},
+            {"name": "predictions", "metric": "prediction-drift", "max": 0.25},
+            LATENCY | {"margin": "20ms"},
+            {"name": "p", "prometheus": {"query": 'up{job="{{model}}"}'}, "min": 0.5, "max": 2, "failureLimit": 3},
+            {"name": "w", "web": WEB, "max": 7},
+        ]
+    },
     "shadow-promote": {
         "spec.strategy": {"shadow": {"minSamples": 5000, "maxDuration": "24h", "then": "promote", "maxConcurrency": 8}}
     },
@@ -184,6 +230,14 @@ GOOD: Final[dict[str, dict[str, object]]] = {
 
 _AB, _BANDIT, _BLUE, _SHADOW = (f"spec.strategy.{name}" for name in ("abTest", "bandit", "blueGreen", "shadow"))
 _NO_CHECKS: Final = "spec.analysis.checks is empty"
+_WAITS: Final = "would wait forever: here"
+BAD_STEPS: Final[list[tuple[dict[str, object], str, str]]] = [
+    ({CHECKS: [ACCURACY], STEPS: [{"setShadow": 9}, {"analysis": {}}, {"setWeight": 9}]},
+     f"{STEPS}[1].analysis", f"{_WAITS} only copies of requests reach the candidate, and no check is judged by these"),
+    ({CHECKS: [AGREEMENT], STEPS: [{"setShadow": 9}, {"setWeight": 9}, {"setShadow": 0}, {"analysis": {}}]},
+     f"{STEPS}[3].analysis", f"{_WAITS} only live requests reach the candidate, and no check is judged by these"),
+]  # fmt: skip
+"""As `BAD_STRATEGIES`, but CEL knows no step's place: only the operator refuses them."""
 BAD_STRATEGIES: Final[list[tuple[dict[str, object], str, str]]] = [
     ({"spec.strategy": {"abTest": {"goal": REWARD}, "bandit": {"reward": "success-rate"}}},
      "spec.strategy", "names exactly one of canary, blueGreen, shadow, abTest, bandit; here are abTest and bandit"),
@@ -191,6 +245,23 @@ BAD_STRATEGIES: Final[list[tuple[dict[str, object], str, str]]] = [
     ({f"{STEPS}.0": {"setReplicas": 3}},
      f"{STEPS}[0].setReplicas", "is 3, more than the stable version's: spec.serving.replicas is 2"),
     ({f"{STEPS}.3": {"analysis": {}}, CHECKS: []}, f"{STEPS}[3].analysis", f"has nothing to wait for: {_NO_CHECKS}"),
+    ({CHECKS: [ERROR_RATE | {"max": 0.1, "dryRun": True}], f"{STEPS}.3": {"analysis": {}}},
+     f"{STEPS}[3].analysis", "has nothing to wait for: spec.analysis.checks has dry runs only"),
+    ({CHECKS: [AGREEMENT], STEPS: [{"setWeight": 5}]},
+     f"{CHECKS}[0]", "shadow-agreement would never be judged: no step copies requests to the candidate; "
+     "write a setShadow step"),
+    ({CHECKS: [AGREEMENT], "spec.strategy": {"blueGreen": {}}},
+     f"{CHECKS}[0]", "shadow-agreement would never be judged: no step copies requests to the candidate; "
+     "write a setShadow step"),
+    ({CHECKS: [ACCURACY], STEPS: [{"setShadow": 5}]},
+     f"{CHECKS}[0]", "feedback-accuracy would never be judged: before its promotion no user gets an answer of the "
+     "candidate"),
+    ({CHECKS: [ACCURACY], "spec.strategy": {"shadow": {}}},
+     f"{CHECKS}[0]", "feedback-accuracy would never be judged: before its promotion no user gets an answer of the "
+     "candidate"),
+    ({CHECKS: [{"name": "p", "prometheus": {"query": "up"}, "min": 1}], "spec.variants": VARIANTS,
+      "spec.strategy": {"bandit": {"reward": "success-rate"}}},
+     f"{CHECKS}[0]", "prometheus is not judged beside variants, which the goal compares: write error-rate or latency"),
     # match
     ({"spec.strategy": None, MATCH: [HEADER]},
      MATCH, "is for canary: without a strategy a new version takes over at once; leave it out"),

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any
 
+from monitor.evidence import Evidence
 from operators.api import ModelRollout, parse_manifest, revision_of, status_from_json, status_to_json
-from operators.observe import Observed, RouteObservation, VersionFeedback, VersionTraffic
+from operators.observe import Measured, Observed, RouteObservation, VersionFeedback, VersionTraffic
 from operators.plan import Event, Plan
 from operators.reconcile import reconcile
 from operators.status import RolloutStatus
@@ -69,6 +70,8 @@ class World:
     traffic: dict[str, VersionTraffic] | None = field(default_factory=dict)
     counting_since: float = EPOCH
     feedback: dict[str, VersionFeedback] | None = None
+    evidence: Evidence | None = None
+    measured: dict[str, Measured] = field(default_factory=dict)
     sizes: dict[str, int] = field(default_factory=dict)
     plan: Plan | None = None
     decided: int = 0
@@ -204,6 +207,8 @@ class World:
         self.plan = plan
         if plan.status.evidence_since != rollout.status.evidence_since and self.traffic is not None:
             self.recount()
+        if plan.status.evidence_since != rollout.status.evidence_since:
+            self.evidence, self.measured = None, {}
         self.started = True
         self.published = plan.route
         if not self.lagging and self.refuses is None:
@@ -225,6 +230,8 @@ class World:
             traffic=None if self.traffic is None else dict(self.traffic),
             counting_since=None if self.traffic is None else self.counting_since,
             feedback=self.feedback,
+            evidence=self.evidence,
+            measured=dict(self.measured),
             conflict=self.conflict,
         )
 

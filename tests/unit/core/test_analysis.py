@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from core_world import counters
 
-from operators.analysis import evaluate, evidence, slower_than, worst
+from operators.analysis import Basis, evaluate, evidence, slower_than, worst
 from operators.api import Check
 from operators.observe import VersionTraffic
 from operators.status import CheckResult, Verdict
@@ -19,7 +19,7 @@ def check(**fields: Any) -> Check:
 
 def judge(one: Check, candidate: TrafficCounters | None, stable: TrafficCounters | None = None) -> CheckResult:
     """The result of one check."""
-    return evaluate([one], stable, candidate)[0]
+    return evaluate([one], Basis(stable=stable, candidate=candidate))[0]
 
 
 RATE = check(max=0.05)
@@ -101,8 +101,8 @@ def test_a_pass_needs_its_samples_and_a_failure_does_not() -> None:
 
 
 def test_a_step_can_ask_for_more_samples_than_the_check() -> None:
-    assert evaluate([RATE], None, counters(500), min_samples=501)[0].verdict is Verdict.INCONCLUSIVE
-    assert evaluate([RATE], None, counters(501), min_samples=501)[0].verdict is Verdict.PASS
+    assert evaluate([RATE], Basis(candidate=counters(500)), min_samples=501)[0].verdict is Verdict.INCONCLUSIVE
+    assert evaluate([RATE], Basis(candidate=counters(501)), min_samples=501)[0].verdict is Verdict.PASS
 
 
 def test_more_confidence_needs_more_evidence() -> None:
@@ -125,6 +125,58 @@ def test_a_message_names_metric_value_bound_samples_and_interval() -> None:
     assert "latency-p95 at most 50ms means 5 % slower requests allowed, 100 % were" in (
         judge(LATENCY, counters(500, milliseconds=200)).message
     )
+
+
+QUANTILE = check(metric="latency-p95", versus="stable", margin="25ms")
+
+
+@pytest.mark.parametrize(
+    ("candidate", "stable", "verdict"),
+    [
+        (counters(2000, milliseconds=8), counters(2000, milliseconds=8), Verdict.PASS),
+        (counters(2000, milliseconds=200), counters(2000, milliseconds=8), Verdict.FAIL),
+        (counters(2000, milliseconds=40), counters(2000, milliseconds=8), Verdict.INCONCLUSIVE),
+        (counters(1, milliseconds=200), counters(2000, milliseconds=8), Verdict.INCONCLUSIVE),
+        (counters(2000, milliseconds=200), counters(20, milliseconds=8), Verdict.INCONCLUSIVE),
+        (counters(2000, milliseconds=10_000), counters(2000, milliseconds=10_000), Verdict.INCONCLUSIVE),
+        (counters(2000, milliseconds=8), TrafficCounters(), Verdict.PASS),
+        (counters(2000, milliseconds=200), TrafficCounters(), Verdict.INCONCLUSIVE),
+        (TrafficCounters(), TrafficCounters(), Verdict.INCONCLUSIVE),
+        (counters(2000, milliseconds=200), None, Verdict.INCONCLUSIVE),
+        (None, counters(2000, milliseconds=8), Verdict.INCONCLUSIVE),
+    ],
+)
+def test_a_percentile_is_compared_with_stables(
+    candidate: TrafficCounters | None, stable: TrafficCounters | None, verdict: Verdict
+) -> None:
+    assert judge(QUANTILE, candidate, stable).verdict is verdict
+
+
+def test_a_compared_percentile_names_both_and_what_is_known_of_the_difference() -> None:
+    slow = judge(QUANTILE, counters(2000, milliseconds=200), counters(1000, milliseconds=8))
+    assert slow.message == (
+        "latency-p95 is 242.5 ms, stable's 9.75 ms, 25 ms more allowed: 2000 requests, 95 % interval 90 ms to 245 ms "
+        "for the difference, stable answered 1000"
+    )
+    assert (slow.value, slow.bound, slow.low, slow.high) == (232.75, 25, 90, 245)
+    open_ended = judge(QUANTILE, counters(2000, milliseconds=10_000), counters(1000, milliseconds=8))
+    assert (open_ended.verdict, open_ended.low, open_ended.high) == (Verdict.FAIL, 240, None)
+    assert "95 % interval 240 ms to anything for the difference" in open_ended.message
+    nothing = judge(QUANTILE, TrafficCounters(), TrafficCounters())
+    assert "latency-p95 is unknown, stable's unknown" in nothing.message
+    assert "0 requests, too few for an interval" in nothing.message
+
+
+def test_nothing_passes_without_a_single_sample() -> None:
+    assert judge(check(max=1), counters(0)).verdict is Verdict.INCONCLUSIVE
+    assert judge(check(max=1), counters(1)).verdict is Verdict.PASS
+
+
+def test_a_dry_run_is_evaluated_and_has_no_say() -> None:
+    tried = judge(check(max=0.05, dry_run=True), counters(99, 99))
+    assert (tried.verdict, tried.dry_run, tried.gates) == (Verdict.FAIL, True, False)
+    assert worst([tried]) is None
+    assert worst([tried, judge(RATE, counters(999))]) is Verdict.PASS
 
 
 def test_mirrored_requests_count_until_there_are_live_ones() -> None:

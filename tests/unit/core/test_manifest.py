@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from bad_manifests import BAD, BAD_STRATEGIES, GOOD, MANIFEST, with_field, with_fields
+from bad_manifests import BAD, BAD_STEPS, BAD_STRATEGIES, GOOD, MANIFEST, with_field, with_fields
 
 from operators.api import InvalidManifest, ModelRollout, RolloutKey, manifest_to_json, parse_manifest
 from operators.api.fields import basis_points, format_duration, format_time, parse_duration, parse_quantity, parse_time
@@ -79,7 +79,7 @@ def test_a_manifest_that_makes_no_sense_is_refused_with_field_and_reason(
     assert reason in found[field]
 
 
-@pytest.mark.parametrize(("changes", "field", "reason"), BAD_STRATEGIES)
+@pytest.mark.parametrize(("changes", "field", "reason"), [*BAD_STRATEGIES, *BAD_STEPS])
 def test_a_strategy_that_makes_no_sense_is_refused_with_field_and_reason(
     changes: dict[str, object], field: str, reason: str
 ) -> None:

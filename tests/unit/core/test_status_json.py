@@ -57,7 +57,7 @@ FULL = RolloutStatus(
     failed="ffffffffff",
     failure="why",
     awaits_promotion=True,
-    checks=(CheckResult("errors", Verdict.INCONCLUSIVE, None, 0.05, None, 0.5, 0, "no reading"),),
+    checks=(CheckResult("errors", Verdict.INCONCLUSIVE, None, 0.05, None, 0.5, 0, "no reading", True, True),),
     conditions=(
         Condition("Ready", None, "RayUnreachable", "m", 1_793_872_805.0),
         Condition("Stalled", False, "Stepping", "m", 1_793_872_806.0),

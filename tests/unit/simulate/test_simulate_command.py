@@ -50,7 +50,7 @@ def fails(*arguments: object) -> str:
 def test_the_page_shows_what_the_command_prints() -> None:
     reader = Reader({})
     shown = list(commands(PAGE))
-    assert len(shown) == 4
+    assert len(shown) == 6
     for command in shown:
         program, *arguments = shlex.split(command.text)
         result = tidegate(*arguments)

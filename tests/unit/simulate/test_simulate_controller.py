@@ -17,8 +17,11 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "controller"))
 from controller_world import EPOCH, Session, World, asked, changed, run
 from simulate_kit import ERRORS, rollout, scenario
 
-from operators.api import ModelRollout, revision_of
+from monitor.evidence import Evidence, PairTally
+from operators.api import ModelRollout, RolloutKey, revision_of
+from operators.observe import VersionFeedback
 from operators.plan import Command
+from operators.ports import Comparison
 from operators.simulate import simulate
 from router.ir import BackendKey, RouteKey, TrafficCounters
 
@@ -49,12 +52,27 @@ class Busy(World):
 
 
 @dataclass
+class Monitor:
+    """Knows so many pairs of answers of any two versions, of which so many agree."""
+
+    pairs: int
+    agreeing: int
+
+    async def feedback(self, key: RolloutKey, since: float) -> Mapping[str, VersionFeedback] | None:
+        """What nobody asks for here."""
+
+    async def evidence(self, key: RolloutKey, since: float, comparison: Comparison) -> Evidence:
+        return Evidence(pairs=tuple(PairTally(one, self.pairs, self.agreeing) for one in comparison.tolerances))
+
+
+@dataclass
 class Case:
     manifest: ModelRollout
     text: str = "candidate: {readyAfter: 2s}"
     acts: dict[float, Callable[[Session], None]] = field(default_factory=dict)
     bad: bool = False
     unloadable: str = ""
+    monitor: Monitor | None = None
     tolerance: float = 1.0
     """Seconds. The controller looks at Ray Serve every 0.3 s."""
 
@@ -75,6 +93,7 @@ def ray(down: bool) -> Callable[[Session], None]:
 
 
 CHECKED = {"interval": "5s", "checks": [ERRORS]}
+AGREEING = {"interval": "5s", "checks": [{"name": "agreement", "metric": "shadow-agreement", "min": 0.9}]}
 STEPS = [{"setShadow": 100}, {"analysis": {"minSamples": 100}}, {"setShadow": 0}, {"setWeight": 5}]
 PAUSES = [{"setWeight": 5}, {"pause": {"duration": "20s"}}, {"setWeight": 50}, {"pause": {"duration": "40s"}}]
 CASES = {
@@ -86,6 +105,12 @@ CASES = {
     ),
     "checks that fail on copies": Case(
         rollout(steps=STEPS, analysis=CHECKED), "candidate: {errorRate: 1.0, readyAfter: 2s}", bad=True
+    ),
+    "answers that agree": Case(rollout(steps=STEPS, analysis=AGREEING), monitor=Monitor(pairs=RATE, agreeing=RATE)),
+    "answers that do not agree": Case(
+        rollout(steps=STEPS, analysis=AGREEING),
+        "candidate: {agreement: 0, readyAfter: 2s}",
+        monitor=Monitor(pairs=RATE, agreeing=0),
     ),
     "a blue-green that is switched back": Case(
         rollout(strategy={"blueGreen": {"postPromotionAnalysis": {"minSamples": 10}}}, analysis=CHECKED),
@@ -137,7 +162,7 @@ def by_the_controller(case: Case) -> list[tuple[float, str]]:
             act(session)
         await session.sleep_until(BEGIN + 300)
 
-    run(world, script)
+    run(world, script, monitor=case.monitor)
     history = world.rollouts[before.key].status.history
     return [(line.at - EPOCH - BEGIN, line.message) for line in history if line.at >= EPOCH + BEGIN]
 
@@ -158,4 +183,4 @@ def test_the_simulation_decides_what_the_controller_decides(name: str) -> None:
 
 def words(message: str) -> str:
     """The message up to its numbers, which chance decides."""
-    return re.split(r": (?:error-rate is|control )", message)[0]
+    return re.split(r": (?:error-rate is|shadow-agreement is|control )", message)[0]

@@ -9,8 +9,8 @@ from statistics import NormalDist, mean
 import pytest
 from simulate_kit import alone, play, rollout, totals, variants
 
+from monitor import sequential
 from monitor.sequential import Interval
-from operators import experiment
 from operators.simulate import Outcome, Result
 
 TESTS = 150
@@ -48,15 +48,15 @@ def test_of_two_equal_versions_one_wins_no_more_often_than_the_confidence_allows
 
 
 def test_intervals_for_a_single_look_would_find_more_winners(monkeypatch: pytest.MonkeyPatch) -> None:
-    def single_look(successes: int, n: int, alpha: float) -> Interval:
-        """So wide that two of them part when the z-test of the difference says so, at the level of the whole test."""
-        if n == 0:
-            return Interval(0.0, 1.0)
-        p = successes / n
-        reach = NormalDist().inv_cdf(1 - alpha) * (p * (1 - p) / n / 2) ** 0.5
-        return Interval(p - reach, p + reach)
+    def single_look(successes: int, n: int, base_successes: int, base_n: int, alpha: float) -> Interval:
+        """That of the z-test."""
+        if not n or not base_n:
+            return Interval(-1.0, 1.0)
+        p, q = successes / n, base_successes / base_n
+        reach = NormalDist().inv_cdf(1 - alpha / 2) * (p * (1 - p) / n + q * (1 - q) / base_n) ** 0.5
+        return Interval(p - q - reach, p - q + reach)
 
-    monkeypatch.setattr(experiment, "proportion_interval", single_look)
+    monkeypatch.setattr(sequential, "difference_interval", single_look)
     assert winners(TESTS, EQUALS) >= too_many(TESTS, 1 - CONFIDENCE)
 
 

@@ -28,7 +28,7 @@ def test_no_scenario_is_a_healthy_candidate() -> None:
         ("candidate: {latency: {p50: 5ms, p99: 5ms}}", "candidate.latency: p99 must be more than p50"),
         (
             "candidate: {changes: [{at: 5s}]}",
-            "candidate.changes[0]: names none of errorRate, latency, reward, accuracy: nothing would change",
+            "candidate.changes[0]: names none of errorRate, latency, reward, accuracy, agreement: nothing would change",
         ),
         ("events: [{command: abort}]", "events[0].at: is required"),
         ("events: [{at: 1s, command: stop}]", 'events[0].command: is "stop": must be promote (with --full or'),

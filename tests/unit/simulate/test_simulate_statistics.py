@@ -11,7 +11,7 @@ import pytest
 from simulate_kit import play, rollout
 
 from monitor.sequential import Interval
-from operators import analysis
+from operators.analysis import traffic
 from operators.simulate import Outcome
 
 ROLLOUTS = 150
@@ -58,7 +58,7 @@ def test_an_interval_for_a_single_look_would_abort_more(monkeypatch: pytest.Monk
         middle, reach = p + z * z / (2 * n), z * sqrt(p * (1 - p) / n + z * z / (4 * n * n))
         return Interval((middle - reach) / (1 + z * z / n), (middle + reach) / (1 + z * z / n))
 
-    monkeypatch.setattr(analysis, "proportion_interval", wilson)
+    monkeypatch.setattr(traffic, "proportion_interval", wilson)
     assert aborted(MAX, "candidate: {errorRate: 0.05}") >= too_many(ROLLOUTS, 1 - CONFIDENCE)
 
 
