@@ -24,15 +24,15 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from operators.api import ModelRollout, RolloutKey
-from operators.experiment import FEEDBACK, goal_of
-from operators.feedbackloop import FeedbackLoop, Question
 from operators.fleet import compose, conflicts
+from operators.inquiries import STALE_INTERVALS, Inquiries, judged
 from operators.observe import Observed, RouteObservation
 from operators.outage import RETRY_LIMIT, RETRY_SECONDS, Outage, backoff
 from operators.plan import Event, Plan
 from operators.ports import (
     Clock,
-    FeedbackPort,
+    MetricsPort,
+    MonitorPort,
     Observer,
     PortUnavailable,
     RolloutStore,
@@ -50,8 +50,6 @@ from serving.spec import TargetKey, TargetState
 
 SETTLE_SECONDS: Final = 0.01
 """A decision that changed the status is looked at again after this pause, until nothing changes any more."""
-STALE_INTERVALS: Final = 2.5
-"""Evidence that was not renewed for so many analysis intervals is stale."""
 
 K = TypeVar("K")
 
@@ -82,16 +80,17 @@ class Controller:
         reconcile: Callable[[ModelRollout, Observed], Plan] = reconcile,
         *,
         observer: Observer | None = None,
-        monitor: FeedbackPort | None = None,
+        monitor: MonitorPort | None = None,
+        metrics: MetricsPort | None = None,
     ) -> None:
-        """Wire the ports; nothing is touched before `run`. Without a monitor nothing is known of feedback."""
+        """Wire the ports; nothing is touched before `run`. What there is no port for is never known."""
         self._reconcile = reconcile
         self._observer = observer or _Nobody()
         self._store = store
         self._router = router
         self._clock = clock
         self._serve = ServeLoop(serve, self._serve_changed)
-        self._feedback = FeedbackLoop(monitor, self._mark)
+        self._inquiries = Inquiries(monitor, metrics, clock, self._mark)
         self._entries: dict[RolloutKey, _Entry] = {}
         self._dirty: set[RolloutKey] = set()
         self._listed = False
@@ -109,7 +108,7 @@ class Controller:
                 tasks.create_task(self._watch(self._store.changes, self._store_changed, self._store_outage))
                 tasks.create_task(self._watch(self._router.changes, self._route_changed, self._router_outage))
                 tasks.create_task(self._serve.run())
-                tasks.create_task(self._feedback.run())
+                tasks.create_task(self._inquiries.run())
                 tasks.create_task(self._work())
         finally:
             for entry in self._entries.values():
@@ -202,7 +201,7 @@ class Controller:
     def _drop(self, key: RolloutKey) -> None:
         _cancel(self._entries.pop(key).timer)
         self._windows.forget(_route_key(key))
-        self._feedback.want(key, None)
+        self._inquiries.forget(key)
         self._observer.dropped(key)
 
     async def _read_traffic(self, entries: Sequence[_Entry]) -> None:
@@ -255,7 +254,9 @@ class Controller:
             route=RouteObservation(published.get(key), said.acknowledged, said.rejected),
             traffic=self._windows.evidence(key, rollout.status.evidence_since, now, max_age),
             counting_since=self._windows.counting_since(key, rollout.status.evidence_since),
-            feedback=self._feedback.known(rollout.key),
+            feedback=self._inquiries.feedback(rollout),
+            evidence=self._inquiries.evidence(rollout),
+            measured=self._inquiries.measured(rollout),
             conflict=entry.conflict,
         )
 
@@ -281,7 +282,7 @@ class Controller:
             entry.read_due = 0.0
         if not judged(entry.rollout):
             self._windows.forget(_route_key(key))
-        self._feedback.want(key, _question(entry.rollout))
+        self._inquiries.want(entry.rollout)
         self._requeue(entry, self._next_look(entry, plan, before))
         await self._tell(key, plan.events)
 
@@ -370,22 +371,6 @@ def _by_rollout(state: Mapping[TargetKey, TargetState] | None) -> Mapping[Rollou
     for key, seen in state.items():
         divided.setdefault(RolloutKey(key.namespace, key.name), {})[key.version] = seen
     return divided
-
-
-def judged(rollout: ModelRollout) -> bool:
-    """Whether evidence is being gathered about a candidate or variants, for checks or an experiment to judge."""
-    status = rollout.status
-    under_way = status.candidate is not None or bool(status.variants)
-    asked = bool(rollout.spec.analysis.checks) or status.experiment is not None
-    return under_way and status.evidence_since is not None and asked
-
-
-def _question(rollout: ModelRollout) -> Question | None:
-    """What must be known of feedback to decide about the rollout."""
-    experiment, goal = rollout.status.experiment, goal_of(rollout.spec.strategy)
-    if experiment is None or goal is None or goal.metric not in FEEDBACK or not judged(rollout):
-        return None
-    return Question(experiment.started_at, rollout.spec.analysis.interval)
 
 
 def _route_key(key: RolloutKey) -> RouteKey:

@@ -1,38 +1,60 @@
 """The monitor, as the controller asks it."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import TypeVar
 
 from monitor.client import MonitorClient, MonitorUnavailable
+from monitor.evidence import Evidence
 from monitor.tallies import ShareTally, VersionTally
 from operators.api import RolloutKey
 from operators.observe import VersionFeedback
+from operators.ports import Comparison
 from operators.status import Tally
 from router.ir import BASIS_POINTS
+
+A = TypeVar("A")
 
 log = logging.getLogger(__name__)
 
 
 class Monitoring:
-    """A `FeedbackPort` over the monitor's HTTP API. Says once when the monitor is lost, and when it is back."""
+    """A `MonitorPort` over the monitor's HTTP API. Says once when the monitor is lost, and when it is back."""
 
     def __init__(self, client: MonitorClient) -> None:
         self._client = client
         self._lost = False
 
     async def feedback(self, key: RolloutKey, since: float) -> Mapping[str, VersionFeedback] | None:
-        """Per version, about live answers given since then (seconds since the epoch); None when it cannot be asked."""
+        """See `MonitorPort.feedback`."""
+        tallies = await self._asked(self._client.tallies(key.namespace, key.name, since))
+        return None if tallies is None else {version: feedback_of(tally) for version, tally in tallies.items()}
+
+    async def evidence(self, key: RolloutKey, since: float, comparison: Comparison) -> Evidence | None:
+        """See `MonitorPort.evidence`."""
+        answer = self._client.evidence(
+            key.namespace,
+            key.name,
+            since,
+            stable=comparison.stable,
+            candidate=comparison.candidate,
+            metrics=comparison.metrics,
+            tolerances=comparison.tolerances,
+        )
+        return await self._asked(answer)
+
+    async def _asked(self, answer: Awaitable[A]) -> A | None:
         try:
-            tallies = await self._client.tallies(key.namespace, key.name, since)
+            known = await answer
         except MonitorUnavailable as error:
             if not self._lost:
-                log.warning("the monitor cannot be reached: %s; what needs feedback waits, traffic stays", error)
+                log.warning("the monitor cannot be reached: %s; what needs it waits, traffic stays", error)
             self._lost = True
             return None
         if self._lost:
             log.info("the monitor answers again")
         self._lost = False
-        return {version: feedback_of(tally) for version, tally in tallies.items()}
+        return known
 
 
 def feedback_of(tally: VersionTally) -> VersionFeedback:

@@ -1,9 +1,11 @@
-"""The four ways in which the controller touches the world. Local mode and Kubernetes each bring their own."""
+"""The ways in which the controller touches the world. Local mode and Kubernetes each bring their own."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
-from operators.api import ModelRollout, RolloutKey
+from monitor.evidence import Evidence
+from operators.api import ModelRollout, PrometheusQuery, RolloutKey, WebQuery
 from operators.observe import VersionFeedback
 from operators.plan import Command, Event, Plan
 from operators.status import RolloutStatus
@@ -73,11 +75,31 @@ class RouterPort(Protocol):
         """Keys whose status changed, as it happens; None when any may have."""
 
 
-class FeedbackPort(Protocol):
-    """The monitor, as far as experiments need it: what people said about answers."""
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What checks want to know of the answers of two versions: these metrics, and agreement within these tolerances."""
+
+    stable: str
+    candidate: str
+    metrics: tuple[str, ...]
+    tolerances: tuple[float, ...] = ()
+
+
+class MonitorPort(Protocol):
+    """The monitor: what experiments need to know of feedback, and checks of predictions."""
 
     async def feedback(self, key: RolloutKey, since: float) -> Mapping[str, VersionFeedback] | None:
         """Per version, about live answers given since then (seconds since the epoch); None when it cannot be asked."""
+
+    async def evidence(self, key: RolloutKey, since: float, comparison: Comparison) -> Evidence | None:
+        """How the versions' answers since then (seconds since the epoch) compare; None when it cannot be asked."""
+
+
+class MetricsPort(Protocol):
+    """Whoever else keeps figures that checks may be held against."""
+
+    async def measure(self, metric: PrometheusQuery | WebQuery) -> float:
+        """The metric's value now, a finite number. Raises `NotMeasured`."""
 
 
 class Observer(Protocol):
@@ -107,3 +129,7 @@ class StoreUnavailable(PortUnavailable):
 
 class StoreRefused(StoreUnavailable):
     """The store answered, and refused what was asked of it for one rollout. The others are not concerned."""
+
+
+class NotMeasured(Exception):
+    """A metric has no value that could be judged; the text says why, and what to do about it."""

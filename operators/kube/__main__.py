@@ -38,6 +38,14 @@ environment:
   TIDEGATE_ROUTER_SELECTOR   the labels of the router pods
   TIDEGATE_ROUTER_PORT       where they answer /traffic (9901)
   TIDEGATE_HTTP_PORT         where /healthz, /readyz and /metrics are answered (8081)
+  TIDEGATE_MONITOR_URL       the monitor, http://HOST:8090; unset: there is none
+  TIDEGATE_MONITOR_TOKEN_FILE
+                             the file with the monitor's token; unset: it asks for none
+  TIDEGATE_PROMETHEUS_URL    the Prometheus that checks may query, http://HOST:9090; unset: there is none
+  TIDEGATE_PROMETHEUS_TOKEN_FILE
+                             the file with a bearer token for it; unset: it asks for none
+  TIDEGATE_WEB_METRIC_HOSTS  the hosts that checks may ask for JSON documents, separated by commas: names, *.ENDING,
+                             or * for all at public addresses; unset: none
 """
 
 

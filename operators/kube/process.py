@@ -8,6 +8,7 @@ from typing import Final
 
 import httpx
 
+from monitor.client import MonitorClient
 from operators.clock import SystemClock
 from operators.controller import Controller
 from operators.kube.client import PODS, ROLLOUTS, ROUTES, Api, connected
@@ -20,6 +21,9 @@ from operators.kube.settings import Settings
 from operators.kube.store import KubeStore
 from operators.kube.traffic import FleetTraffic
 from operators.kube.watch import watch
+from operators.monitoring import Monitoring
+from operators.notices import Notices, Observers
+from operators.providers.service import Providers, providers
 from router.pod.http import serving
 
 SILENT_SECONDS: Final = 30.0
@@ -42,14 +46,38 @@ async def operate(settings: Settings) -> None:
         ray = RotatedRay(settings.ray_url, settings.ray_token_file)
         stack.push_async_callback(ray.close)
         client = await stack.enter_async_context(httpx.AsyncClient(trust_env=False))
+        monitor = await _monitor(settings, stack)
+        figures = await stack.enter_async_context(providers(settings.providers, SystemClock()))
         await lease.acquire()
         stack.push_async_callback(lease.release)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(lease.keep())
-            tasks.create_task(_lead(settings, api, ray, client, metrics))
+            tasks.create_task(_lead(settings, api, ray, client, metrics, monitor=monitor, figures=figures))
 
 
-async def _lead(settings: Settings, api: Api, ray: RotatedRay, client: httpx.AsyncClient, metrics: Metrics) -> None:
+async def _monitor(settings: Settings, stack: AsyncExitStack) -> MonitorClient | None:
+    """A connection to the monitor, if there is one, until the stack is left.
+
+    Raises `OSError` when its token cannot be read.
+    """
+    if settings.monitor_url is None:
+        return None
+    token = None
+    if settings.monitor_token_file is not None:
+        token = (await asyncio.to_thread(settings.monitor_token_file.read_text)).strip()
+    return await stack.enter_async_context(MonitorClient(settings.monitor_url, token))
+
+
+async def _lead(
+    settings: Settings,
+    api: Api,
+    ray: RotatedRay,
+    client: httpx.AsyncClient,
+    metrics: Metrics,
+    *,
+    monitor: MonitorClient | None,
+    figures: Providers,
+) -> None:
     """Do the work of the one process that holds the lease."""
     place, clock = settings.place, SystemClock()
     store = KubeStore(api, place.watched, clock)
@@ -62,7 +90,13 @@ async def _lead(settings: Settings, api: Api, ray: RotatedRay, client: httpx.Asy
         tasks.create_task(watch(api, ROUTES, place.watched, routes.seen))
         tasks.create_task(watch(api, PODS, (pods.namespace,), routes.pod_seen, pods.selector))
         tasks.create_task(routes.run())
-        tasks.create_task(Controller(store, ray, routes, clock, observer=metrics).run())
+        observers, monitoring = Observers((metrics,)), None
+        if monitor is not None:
+            monitoring, notices = Monitoring(monitor), Notices(monitor, clock.now)
+            observers = Observers((metrics, notices))
+            tasks.create_task(notices.run())
+        controller = Controller(store, ray, routes, clock, observer=observers, monitor=monitoring, metrics=figures)
+        tasks.create_task(controller.run())
 
 
 async def _unready(lease: Lease) -> str | None:

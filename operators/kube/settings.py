@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from operators.providers.settings import ProviderSettings
 from router.pod.environment import Environment
 
 PROGRAM: Final = "python -m operators.kube"
@@ -40,18 +41,28 @@ class Settings:
     router_selector: str
     router_port: int
     http_port: int
+    monitor_url: str | None
+    monitor_token_file: Path | None
+    providers: ProviderSettings
 
     @classmethod
     def read(cls, environ: Mapping[str, str]) -> "Settings":
         """Raises `BadEnvironment`."""
         told = Environment(environ, PROGRAM)
-        token = told.optional("TIDEGATE_RAY_TOKEN_FILE", "")
         return cls(
             place=Place.read(environ),
             pod=told.required("POD_NAME"),
             ray_url=told.required("TIDEGATE_RAY_URL"),
-            ray_token_file=Path(token) if token else None,
+            ray_token_file=_file(told, "TIDEGATE_RAY_TOKEN_FILE"),
             router_selector=told.required("TIDEGATE_ROUTER_SELECTOR"),
             router_port=told.port("TIDEGATE_ROUTER_PORT", 9901),
             http_port=told.port("TIDEGATE_HTTP_PORT", 8081),
+            monitor_url=told.optional("TIDEGATE_MONITOR_URL", "") or None,
+            monitor_token_file=_file(told, "TIDEGATE_MONITOR_TOKEN_FILE"),
+            providers=ProviderSettings.read(told),
         )
+
+
+def _file(told: Environment, name: str) -> Path | None:
+    path = told.optional(name, "")
+    return Path(path) if path else None

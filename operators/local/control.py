@@ -2,8 +2,9 @@
 
 Wires the store, Ray Serve, the router, the monitor and the clock to the controller, and runs until SIGTERM. The state
 folder comes from `TIDEGATE_HOME`, the tokens of Ray's API and of the monitor from files in it, and the monitor's URL
-from `TIDEGATE_MONITOR_URL`; without that there is none. Envoy, Ray and the monitor are started by somebody else and go
-on when this process ends; another one takes over where it stopped.
+from `TIDEGATE_MONITOR_URL`; without that there is none. `operators.providers.settings` has the variables for checks
+that ask Prometheus or the web. Envoy, Ray and the monitor are started by somebody else and go on when this process
+ends; another one takes over where it stopped.
 """
 
 import argparse
@@ -13,8 +14,9 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import AsyncExitStack
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from monitor.client import MonitorClient
@@ -26,16 +28,23 @@ from operators.local.preflight import LOOPBACK
 from operators.local.store import opened
 from operators.local.wake import WakeError
 from operators.monitoring import Monitoring
+from operators.notices import Notices
 from operators.ports import StoreUnavailable
+from operators.providers.service import providers
+from operators.providers.settings import ProviderSettings
+from operators.providers.web import ANY
 from operators.rayserve import RayServe
 from router.config import Address, ListenConfig, RouterPaths
+from router.pod.environment import BadEnvironment, Environment
 from router.service import Router
 from serving.client import ServeClient
+
+PROGRAM: Final = "python -m operators.local.control"
 
 log = logging.getLogger(__name__)
 
 
-async def control(home: Home, listen: ListenConfig, ray: str, monitor: str | None) -> None:
+async def control(home: Home, listen: ListenConfig, ray: str, monitor: str | None, figures: ProviderSettings) -> None:
     """Follow the rollouts of `home` until cancelled.
 
     Raises `WakeError` or `StoreUnavailable` when the store cannot be used, `OSError` when the router's socket or a
@@ -47,27 +56,35 @@ async def control(home: Home, listen: ListenConfig, ray: str, monitor: str | Non
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(opened(home, clock))
         client = await stack.enter_async_context(ServeClient(ray, token.strip()))
-        feedback = None
+        monitoring = notices = None
         if monitor is not None:
             secret = (await asyncio.to_thread(home.monitor_token.read_text)).strip()
-            feedback = Monitoring(await stack.enter_async_context(MonitorClient(monitor, secret)))
+            asked = await stack.enter_async_context(MonitorClient(monitor, secret))
+            monitoring, notices = Monitoring(asked), Notices(asked, clock.now)
+        # Whoever writes a rollout here owns the machine: there is nothing to guard from them.
+        metrics = await stack.enter_async_context(providers(figures, clock, guarded=False))
         await router.start()
         stack.push_async_callback(router.stop)
         log.info("following the rollouts in %s", home.store)
-        await Controller(store, RayServe(client), router, clock, monitor=feedback).run()
+        rays = RayServe(client)
+        controller = Controller(store, rays, router, clock, observer=notices, monitor=monitoring, metrics=metrics)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(controller.run())
+            if notices is not None:
+                tasks.create_task(notices.run())
 
 
-async def _until_sigterm(home: Home, listen: ListenConfig, ray: str, monitor: str | None) -> None:
-    work = asyncio.ensure_future(control(home, listen, ray, monitor))
+async def _until_sigterm(work: Coroutine[Any, Any, None]) -> None:
+    task = asyncio.ensure_future(work)
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, work.cancel)
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     with contextlib.suppress(asyncio.CancelledError):
-        await work
+        await task
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the process; 0 after SIGTERM, 1 when it cannot go on, with the reason on stderr."""
-    parser = argparse.ArgumentParser(prog="python -m operators.local.control", description=__doc__)
+    parser = argparse.ArgumentParser(prog=PROGRAM, description=__doc__)
     parser.add_argument("--host", default=LOOPBACK, help="the address that Envoy answers on (%(default)s)")
     parser.add_argument("--port", type=int, required=True, help="the port that Envoy answers on")
     parser.add_argument("--ray", required=True, help="the URL of Ray's dashboard")
@@ -79,8 +96,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         monitor = os.environ.get(URL_VARIABLE) or None
         address = None if monitor is None else Address.parse(urlsplit(monitor).netloc)
         listen = ListenConfig(options.host, options.port, monitor=address)
-        asyncio.run(_until_sigterm(Home.from_environment(), listen, options.ray, monitor))
-    except (WakeError, StoreUnavailable, OSError) as error:
+        figures = ProviderSettings.read(Environment(os.environ, PROGRAM), web_hosts=ANY)
+        asyncio.run(_until_sigterm(control(Home.from_environment(), listen, options.ray, monitor, figures)))
+    except (BadEnvironment, WakeError, StoreUnavailable, OSError) as error:
         log.error("the control process cannot run: %s", error)
         return 1
     log.info("stopped; traffic goes on with the last routes")

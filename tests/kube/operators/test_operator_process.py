@@ -333,6 +333,8 @@ async def test_release_takes_the_finalizers_and_stops_the_operator_that_would_pu
         ("TIDEGATE_RAY_URL", "", "TIDEGATE_RAY_URL is not set"),
         ("TIDEGATE_HTTP_PORT", "http", "TIDEGATE_HTTP_PORT is 'http'"),
         ("TIDEGATE_RAY_TOKEN_FILE", "/nowhere/token", "/nowhere/token"),
+        ("TIDEGATE_PROMETHEUS_URL", "prometheus:9090", "TIDEGATE_PROMETHEUS_URL must be"),
+        ("TIDEGATE_WEB_METRIC_HOSTS", "http://scores", "TIDEGATE_WEB_METRIC_HOSTS has 'http://scores'"),
         ("KUBECONFIG", "/nowhere/kubeconfig", "let KUBECONFIG name the file of a cluster"),
     ],
 )
@@ -357,5 +359,5 @@ def test_a_token_stays_secret(operators: Operators, tmp_path: Path) -> None:
 
 def test_the_help_names_every_variable(operators: Operators) -> None:
     text = operators("operator-a").run("--help").stdout
-    for name in ("POD_NAME", "TIDEGATE_WATCH_NAMESPACES", "TIDEGATE_ROUTER_SELECTOR", "TIDEGATE_LEASE"):
+    for name in ("POD_NAME", "TIDEGATE_WATCH_NAMESPACES", "TIDEGATE_ROUTER_SELECTOR", "TIDEGATE_PROMETHEUS_URL"):
         assert name in text

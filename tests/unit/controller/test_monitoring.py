@@ -2,22 +2,26 @@
 
 import logging
 from collections import Counter
+from collections.abc import Sequence
 from random import Random
 
 import pytest
 
 from monitor.bandit import value
 from monitor.client import MonitorClient, MonitorUnavailable
+from monitor.evidence import Evidence, PairTally
 from monitor.tallies import LabelTally, RewardTally, ShareTally, VersionTally
 from operators.api import RolloutKey
 from operators.monitoring import Monitoring, feedback_of, worth
 from operators.observe import VersionFeedback
+from operators.ports import Comparison
 from operators.status import Tally
 
 IRIS = RolloutKey("default", "iris")
 TALLY = VersionTally(
     9, 1, RewardTally(4, 3.0, 2.5, zero_one=False), LabelTally(5, 4), (ShareTally(2_500, 4, 3.0, 2.5),)
 )
+EVIDENCE = Evidence(pairs=(PairTally(0.01, 100, 99),))
 
 
 class Client(MonitorClient):
@@ -26,11 +30,28 @@ class Client(MonitorClient):
     def __init__(self) -> None:
         super().__init__("http://127.0.0.1:9")
         self.answer: dict[str, VersionTally] | None = {"b": TALLY}
+        self.asked: list[tuple[object, ...]] = []
 
     async def tallies(self, namespace: str, model: str, since: float) -> dict[str, VersionTally]:
         if self.answer is None:
             raise MonitorUnavailable("the monitor did not answer")
         return self.answer
+
+    async def evidence(
+        self,
+        namespace: str,
+        model: str,
+        since: float,
+        *,
+        stable: str,
+        candidate: str,
+        metrics: Sequence[str],
+        tolerances: Sequence[float] = (),
+    ) -> Evidence:
+        self.asked.append((namespace, model, since, stable, candidate, list(metrics), list(tolerances)))
+        if self.answer is None:
+            raise MonitorUnavailable("the monitor did not answer")
+        return EVIDENCE
 
 
 def test_rewards_and_labels_become_tallies() -> None:
@@ -60,6 +81,17 @@ def test_a_version_without_rewards_is_worth_nothing_that_is_known() -> None:
     assert worth([ShareTally(0, 3, 2.0, 2.0), ShareTally(500, 0, 0.0, 0.0)]) is None
 
 
+async def test_evidence_is_asked_for_as_the_checks_need_it() -> None:
+    client = Client()
+    asked = Comparison("a", "b", ("feature-drift", "shadow-agreement"), (0.01,))
+    assert await Monitoring(client).evidence(IRIS, 5.0, asked) == EVIDENCE
+    assert client.asked == [
+        ("default", "iris", 5.0, "a", "b", ["feature-drift", "shadow-agreement"], [0.01]),
+    ]
+    client.answer = None
+    assert await Monitoring(client).evidence(IRIS, 5.0, asked) is None
+
+
 async def test_a_monitor_that_is_lost_is_said_once_and_so_is_its_return(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     client = Client()
@@ -68,6 +100,7 @@ async def test_a_monitor_that_is_lost_is_said_once_and_so_is_its_return(caplog: 
     client.answer = None
     for _ in range(3):
         assert await monitoring.feedback(IRIS, 5.0) is None
+    assert await monitoring.evidence(IRIS, 5.0, Comparison("a", "b", ())) is None
     client.answer = {}
     assert await monitoring.feedback(IRIS, 5.0) == {}
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]

@@ -8,7 +8,7 @@ from prometheus_client import generate_latest
 from operators.api import API_VERSION, KIND, ModelRollout, parse_manifest
 from operators.kube.metrics import Metrics
 from operators.plan import Plan
-from operators.status import CheckResult, Phase, RolloutStatus, Verdict
+from operators.status import Candidate, CheckResult, Phase, Revision, RolloutStatus, Verdict
 
 LABELS = 'name="iris",namespace="default"'
 
@@ -62,6 +62,47 @@ def test_a_verdict_counts_when_it_is_reached_anew(metrics: Metrics) -> None:
     metrics.decided(rollout(first), plan(second), 0.001)
     name = f'tidegate_check_verdicts_total{{check="errors",{LABELS},verdict="Pass"}}'
     assert samples(metrics)[name] == 2
+
+
+def test_a_check_without_a_say_is_shown_and_not_counted(metrics: Metrics) -> None:
+    gate = CheckResult("errors", Verdict.PASS, 0.0, 0.01, None, 0.005, 100, "fine")
+    shown = replace(gate, name="drift", verdict=Verdict.FAIL, value=0.4, bound=0.2, dry_run=True)
+    idle = replace(gate, name="agreement", idle=True)
+    metrics.decided(rollout(RolloutStatus()), plan(RolloutStatus(checks=(gate, shown, idle))), 0.001)
+    found = samples(metrics)
+    counted = {name for name in found if name.startswith("tidegate_check_verdicts_total")}
+    assert counted == {f'tidegate_check_verdicts_total{{check="errors",{LABELS},verdict="Pass"}}'}
+    of = 'tidegate_check_{}{{check="drift",name="iris",namespace="default"{}}}'
+    assert found[of.format("verdict", ',gates="false",verdict="Fail"')] == 1
+    assert found[of.format("verdict", ',gates="false",verdict="Pass"')] == 0
+    assert (found[of.format("value", "")], found[of.format("bound", "")]) == (0.4, 0.2)
+    assert of.format("low", "") not in found
+
+
+def test_a_rollout_tells_its_step_and_its_versions(metrics: Metrics) -> None:
+    stable, candidate = Revision("v1", "{}", "{}"), Candidate(Revision("v2", "{}", "{}"), 0.0)
+    status = RolloutStatus(stable=stable, candidate=candidate, step=2, step_started_at=1_000.0, shadow=10_000)
+    metrics.decided(rollout(RolloutStatus()), plan(status), 0.001)
+    found = samples(metrics)
+    assert found[f"tidegate_rollout_step{{{LABELS}}}"] == 2
+    assert found[f"tidegate_rollout_step_started_timestamp_seconds{{{LABELS}}}"] == 1_000
+    assert found[f"tidegate_rollout_candidate_shadow_percent{{{LABELS}}}"] == 100
+    assert found[f"tidegate_rollout_awaits_promotion{{{LABELS}}}"] == 0
+    versions = [name for name in found if name.startswith("tidegate_rollout_version_info")]
+    assert versions == [
+        f'tidegate_rollout_version_info{{{LABELS},role="stable",version="v1"}}',
+        f'tidegate_rollout_version_info{{{LABELS},role="candidate",version="v2"}}',
+    ]
+
+
+def test_what_is_over_is_not_told_any_more(metrics: Metrics) -> None:
+    check = CheckResult("errors", Verdict.PASS, 0.0, 0.01, None, None, 100, "fine")
+    first = RolloutStatus(candidate=Candidate(Revision("v2", "{}", "{}"), 0.0), step=0, checks=(check,))
+    metrics.decided(rollout(RolloutStatus()), plan(first), 0.001)
+    metrics.decided(rollout(first), plan(RolloutStatus(stable=Revision("v2", "{}", "{}"))), 0.001)
+    found = samples(metrics)
+    assert f"tidegate_rollout_step{{{LABELS}}}" not in found
+    assert not [name for name in found if "candidate\"" in name or name.startswith("tidegate_check_verdict{")]
 
 
 def test_a_decision_that_failed_is_counted_as_such(metrics: Metrics) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from operators.kube.settings import Place, Settings
+from operators.providers.settings import ProviderSettings
 from router.pod.environment import BadEnvironment
 
 LEAST = {
@@ -24,6 +25,9 @@ def test_defaults_are_those_of_the_documentation() -> None:
         router_selector="app=router",
         router_port=9901,
         http_port=8081,
+        monitor_url=None,
+        monitor_token_file=None,
+        providers=ProviderSettings(),
     )
 
 
@@ -33,10 +37,19 @@ def test_everything_can_be_set() -> None:
         "TIDEGATE_RAY_TOKEN_FILE": "/etc/token",
         "TIDEGATE_ROUTER_PORT": "1",
         "TIDEGATE_HTTP_PORT": "65535",
+        "TIDEGATE_MONITOR_URL": "http://monitor:8090",
+        "TIDEGATE_MONITOR_TOKEN_FILE": "/etc/monitor",
+        "TIDEGATE_PROMETHEUS_URL": "http://prometheus:9090",
+        "TIDEGATE_PROMETHEUS_TOKEN_FILE": "/etc/prometheus",
+        "TIDEGATE_WEB_METRIC_HOSTS": "scores.shop,*.example.com",
     }
     settings = Settings.read(environment)
     assert (settings.place.lease, settings.ray_token_file) == ("other", Path("/etc/token"))
     assert (settings.router_port, settings.http_port) == (1, 65535)
+    assert (settings.monitor_url, settings.monitor_token_file) == ("http://monitor:8090", Path("/etc/monitor"))
+    assert settings.providers == ProviderSettings(
+        "http://prometheus:9090", Path("/etc/prometheus"), ("*.example.com", "scores.shop")
+    )
 
 
 @pytest.mark.parametrize(

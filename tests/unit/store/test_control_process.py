@@ -71,6 +71,15 @@ def test_without_the_token_it_says_what_is_missing(home: Home) -> None:
         assert "Traceback" not in log
 
 
+def test_an_address_of_prometheus_that_is_none_ends_it(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIDEGATE_PROMETHEUS_URL", "prometheus:9090")
+    with start(home) as process:
+        _, log = process.communicate(timeout=20)
+        assert process.returncode == 1
+        assert "TIDEGATE_PROMETHEUS_URL must be" in log
+        assert "Traceback" not in log
+
+
 def test_a_damaged_store_is_said_and_ends_it(home: Home) -> None:
     home.store.write_bytes(b"no database" * 1000)
     with start(home) as process:
