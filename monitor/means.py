@@ -12,10 +12,10 @@ the mean was outside in 4 % of simulated streams of exponential values, in 8 % o
 that are 1 once in fifty times and else 0. For proportions use `monitor.sequential`, which is exact.
 """
 
-from math import inf, log, sqrt
+from math import inf, sqrt
 from typing import Final
 
-from monitor.sequential import Interval
+from monitor.sequential import Interval, mixture_bound
 
 TUNED_FOR: Final = 1000
 START: Final = 100
@@ -29,10 +29,35 @@ def mean_interval(mean: float, variance: float, n: int, alpha: float) -> Interva
     give an interval without width: of values that have not occurred yet this method knows nothing. Raises `ValueError`
     unless 0 < alpha < 1.
     """
-    if not 0 < alpha < 1:
-        raise ValueError(f"alpha must be between 0 and 1, not {alpha}")
+    _check(alpha)
     if n < START:
         return Interval(-inf, inf)
-    rho = (-2 * log(alpha) + log(-2 * log(alpha) + 1)) / TUNED_FOR  # squared
-    radius = sqrt(variance * 2 * (n * rho + 1) / (n * n * rho) * log(sqrt(n * rho + 1) / alpha))
+    radius = sqrt(variance / n) * mixture_bound(n, alpha, TUNED_FOR)
     return Interval(mean - radius, mean + radius)
+
+
+def difference_interval(  # noqa: PLR0917 - the same three numbers of either stream
+    mean: float, variance: float, n: int, base_mean: float, base_variance: float, base_n: int, alpha: float
+) -> Interval:
+    """The interval for the difference mean - base_mean of two independent streams, valid at every moment of both.
+
+    Each stream needs `START` values; else as `mean_interval`. The estimated difference divided by its variance
+    v = variance / n + base_variance / base_n is, in the limit, a Brownian motion at time 1 / v: its increments are
+    independent however the streams take turns, also when their shares change. So the formula above holds with sqrt(v)
+    for s / sqrt(n) and with an n that is proportional to 1 / v: here the n at which one stream of the mean variance of
+    both would be known that well, which is n · base_n / (n + base_n) where the variances are equal. Shares must not
+    depend on the values, as those of a bandit do. Raises `ValueError` unless 0 < alpha < 1.
+    """
+    _check(alpha)
+    if min(n, base_n) < START:
+        return Interval(-inf, inf)
+    difference, squared = mean - base_mean, variance / n + base_variance / base_n
+    if squared == 0:
+        return Interval(difference, difference)
+    radius = sqrt(squared) * mixture_bound((variance + base_variance) / 2 / squared, alpha, TUNED_FOR)
+    return Interval(difference - radius, difference + radius)
+
+
+def _check(alpha: float) -> None:
+    if not 0 < alpha < 1:
+        raise ValueError(f"alpha must be between 0 and 1, not {alpha}")

@@ -1,9 +1,13 @@
 """What A/B tests and bandits find: samples of a goal's metric, intervals, winners, weights. Pure.
 
-An A/B test is decided by confidence sequences: every arm's mean has an interval at its share of 1 - confidence (Boole's
-inequality), so that all of them hold together, at every moment at once. An arm whose whole interval is better than
-those of all others is a winner, whenever one looks; wrongly so with probability 1 - confidence at most. Proportions
-have exact sequences (`monitor.sequential`), rewards of any size asymptotic ones (`monitor.means`).
+An A/B test is decided by confidence sequences for the differences of two arms (`monitor.sequential` for proportions,
+`monitor.means` for other rewards): an arm that is surely better than each of the others is the winner, whenever one
+looks. With K arms each difference has a (K - 1)th of 1 - confidence, which bounds the chance of a wrong winner: let b
+be one of the best arms. If a worse arm wins, its difference to b is wrong; if b wins although another is as good, b's
+difference to that one is. Either way it is one of the K - 1 differences to b (Boole's inequality).
+
+The arms' own intervals, which are shown, hold together as well. They may touch when there is a winner: two means are
+seldom off in opposite directions at once.
 
 A bandit gives each arm the probability that it is the best as its weight (`monitor.bandit`).
 """
@@ -13,8 +17,8 @@ from dataclasses import dataclass, replace
 from math import isfinite
 from typing import Final
 
-from monitor.means import mean_interval
-from monitor.sequential import Interval, proportion_interval
+from monitor import means, sequential
+from monitor.sequential import Interval
 from operators.analysis import slower_than
 from operators.api.strategies import AbTest, Bandit, Goal, Strategy
 from operators.observe import VersionFeedback, VersionTraffic
@@ -64,20 +68,17 @@ def counted(goal: Goal, traffic: VersionTraffic | None, feedback: VersionFeedbac
 
 
 def judge_test(arms: Sequence[Arm], test: AbTest) -> Finding:
-    """Each arm's mean with its interval, and the arm that is surely better than all others."""
-    goal = test.goal
-    alpha = (1 - test.confidence) / len(arms)
-    intervals = [_interval(goal, arm.counted, alpha) for arm in arms]
+    """Each arm's mean with its interval, and the arm that is surely better than each of the others."""
+    goal, alpha = test.goal, 1 - test.confidence
+    intervals = [_interval(goal, arm.counted, alpha / len(arms)) for arm in arms]
     judged = tuple(
         replace(arm, value=_mean(arm.counted), low=_finite(interval.low), high=_finite(interval.high))
         for arm, interval in zip(arms, intervals, strict=True)
     )
-    sign = 1 if goal.direction == "increase" else -1
-    better = [sorted((sign * interval.low, sign * interval.high)) for interval in intervals]
     needed = max(goal.min_samples - min(arm.counted.count for arm in arms), 0)
-    for index, arm in enumerate(judged):
-        others = (high for other, (_, high) in enumerate(better) if other != index)
-        if not needed and better[index][0] > max(others):
+    for arm in judged if not needed else ():
+        others = [other.counted for other in judged if other is not arm]
+        if all(_surely_better(goal, arm.counted, other, alpha / len(others)) for other in others):
             message = f"{arm.name} has the best {goal.metric} of all: {_described(judged)}"
             return Finding(judged, arm.name, message)
     lacking = f"{needed} more samples are needed" if needed else "none is surely the best yet"
@@ -120,10 +121,29 @@ def judge_bandit(arms: Sequence[Arm], bandit: Bandit, floor: int) -> Finding:
 
 
 def _interval(goal: Goal, tally: Tally, alpha: float) -> Interval:
-    if goal.metric != "feedback-reward":
-        return proportion_interval(round(tally.total), tally.count, alpha)
-    variance = _spread(tally) / (tally.count - 1) if tally.count > 1 else 0.0
-    return mean_interval(_mean(tally) or 0.0, variance, tally.count, alpha)
+    if _proportions(goal, tally):
+        return sequential.proportion_interval(round(tally.total), tally.count, alpha)
+    return means.mean_interval(*_moments(tally), alpha)
+
+
+def _surely_better(goal: Goal, one: Tally, other: Tally, alpha: float) -> bool:
+    if _proportions(goal, one, other):
+        difference = sequential.difference_interval(round(one.total), one.count, round(other.total), other.count, alpha)
+    else:
+        difference = means.difference_interval(*_moments(one), *_moments(other), alpha)
+    return difference.low > 0 if goal.direction == "increase" else difference.high < 0
+
+
+def _proportions(goal: Goal, *tallies: Tally) -> bool:
+    """Whether samples are zeros and ones. Rewards are when each is its own square, once there are enough to tell."""
+    return goal.metric != "feedback-reward" or all(
+        tally.count >= means.START and tally.squares == tally.total for tally in tallies
+    )
+
+
+def _moments(tally: Tally) -> tuple[float, float, int]:
+    """Mean, variance and count."""
+    return _mean(tally) or 0.0, _spread(tally) / max(tally.count - 1, 1), tally.count
 
 
 def _mean(tally: Tally) -> float | None:

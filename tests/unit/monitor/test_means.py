@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from monitor.means import START, mean_interval
+from monitor.means import START, difference_interval, mean_interval
 from monitor.sequential import Interval
 
 
@@ -64,3 +64,64 @@ def test_few_values_say_nothing() -> None:
 def test_no_interval_has_this_alpha(alpha: float) -> None:
     with pytest.raises(ValueError, match="alpha"):
         mean_interval(0, 1, 200, alpha)
+
+
+def ever_apart(one: NDArray[np.float64], base: NDArray[np.float64], alpha: float, ratio: int) -> bool:
+    """Whether equal means are ever called different; the base has `ratio` values for each of the other."""
+    for n in range(START, len(one) + 1, 4):
+        seen, known = one[:n], base[: ratio * n]
+        interval = difference_interval(
+            float(seen.mean()),
+            float(seen.var(ddof=1)),
+            n,
+            float(known.mean()),
+            float(known.var(ddof=1)),
+            len(known),
+            alpha,
+        )
+        if not interval.low <= 0 <= interval.high:
+            return True
+    return False
+
+
+@pytest.mark.parametrize("ratio", [1, 9])
+def test_two_streams_of_one_mean_are_called_different_no_more_often_than_promised(ratio: int) -> None:
+    streams, wrong = 100, 0
+    for seed in range(streams):
+        draw = np.random.default_rng(seed)
+        # Of different spreads: one exponential, the other normal.
+        wrong += ever_apart(draw.exponential(2, 1000), draw.normal(2, 1, 1000 * ratio), 0.1, ratio)
+    assert wrong <= stats.binom.isf(0.001, streams, 0.1)
+
+
+def test_a_stream_against_one_that_is_known_for_sure_is_a_stream_alone_of_as_much_information() -> None:
+    # Half of the variance of both is the unit in which information counts, so 2,000 values are as good as 1,000.
+    alone, difference = mean_interval(5.0, 4.0, 1000, 0.05), difference_interval(5.0, 4.0, 2000, 0.0, 0.0, 100, 0.05)
+    assert (difference.high - 5) * sqrt(2000) == pytest.approx((alone.high - 5) * sqrt(1000))
+
+
+def test_equal_variances_count_by_the_harmonic_sum_of_the_values() -> None:
+    n, base_n = 300, 1200
+    radius = difference_interval(0.0, 2.0, n, 0.0, 2.0, base_n, 0.05).high
+    assert radius == pytest.approx(mean_interval(0.0, 2.0, n * base_n // (n + base_n), 0.05).high)
+
+
+def test_a_difference_turns_around_with_its_streams() -> None:
+    one, other = (3.0, 2.0, 500), (2.5, 1.0, 900)
+    forth, back = difference_interval(*one, *other, 0.05), difference_interval(*other, *one, 0.05)
+    assert (forth.low, forth.high) == pytest.approx((-back.high, -back.low))
+    assert forth.low < 0.5 < forth.high
+
+
+def test_the_difference_needs_enough_values_of_both() -> None:
+    assert difference_interval(1.0, 1.0, START - 1, 0.0, 1.0, 10_000, 0.05) == Interval(-inf, inf)
+    assert difference_interval(1.0, 1.0, 10_000, 0.0, 1.0, START - 1, 0.05) == Interval(-inf, inf)
+
+
+def test_constants_differ_by_their_difference() -> None:
+    assert difference_interval(3.0, 0.0, 200, 1.0, 0.0, 200, 0.05) == Interval(2.0, 2.0)
+
+
+def test_no_difference_has_an_alpha_outside_of_0_to_1() -> None:
+    with pytest.raises(ValueError, match="alpha"):
+        difference_interval(0.0, 1.0, 200, 0.0, 1.0, 200, 1.0)
