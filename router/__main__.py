@@ -32,6 +32,7 @@ environment:
   TIDEGATE_LISTEN_PORT           where Envoy answers (8080)
   TIDEGATE_HTTP_PORT             where /healthz, /readyz, /metrics and /traffic are answered (9901)
   TIDEGATE_ENVOY_MAX_HEAP_BYTES  beyond this Envoy turns requests away (1 GiB); keep it below the container's limit
+  TIDEGATE_MONITOR_ADDRESS       HOST:PORT of the monitor that feedback goes to; unset: feedback is answered 404
 """
 
 

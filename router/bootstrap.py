@@ -91,6 +91,8 @@ def _monitor_cluster(monitor: Address) -> dict[str, Any]:
         "name": MONITOR_CLUSTER,
         "type": "STRICT_DNS",
         "dns_lookup_family": "V4_PREFERRED",
+        # Predictions do not wait for the monitor's name: a server of names that is silent would hold Envoy up.
+        "wait_for_warm_on_init": False,
         "connect_timeout": "1s",
         "load_assignment": {
             "cluster_name": MONITOR_CLUSTER,

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from router.config import Address
+
 LARGEST_PORT: Final = 65_535
 
 
@@ -42,6 +44,14 @@ class Environment:
         if not text.isdecimal() or not 1 <= int(text) <= LARGEST_PORT:
             raise BadEnvironment(f"{name} is {text!r}; it must be a port, 1 to {LARGEST_PORT}")
         return int(text)
+
+    def address(self, name: str) -> Address | None:
+        """`HOST:PORT`; None when it is not set. Raises `BadEnvironment`."""
+        text = self.optional(name, "")
+        try:
+            return Address.parse(text) if text else None
+        except ValueError as error:
+            raise BadEnvironment(f"{name}: {error}") from None
 
     def namespaces(self) -> tuple[str, ...]:
         """Those that are watched: named, none for all, or the pod's own. Raises `BadEnvironment`."""

@@ -39,6 +39,7 @@ class PodSettings:
                 port=told.port("TIDEGATE_LISTEN_PORT", 8080),
                 idle_seconds=IDLE_SECONDS,
                 max_heap_bytes=told.number("TIDEGATE_ENVOY_MAX_HEAP_BYTES", 1 << 30),
+                monitor=told.address("TIDEGATE_MONITOR_ADDRESS"),
             ),
             http_port=told.port("TIDEGATE_HTTP_PORT", 9901),
         )

@@ -51,13 +51,13 @@ class Cluster:
     def helm(self, *arguments: str, seconds: float = 400) -> str:
         return self.run("helm", "-n", self.namespace, *arguments, seconds=seconds)
 
-    def install(self, chart: Path) -> None:
-        """Install the chart."""
+    def install(self, chart: Path, *more: str) -> None:
+        """Install the chart, with more options of `helm install`."""
         followed = ",".join((self.namespace, *self.others))
         settings = ["-f", str(VALUES), "--set", f"ingress.className={self.ingress_class}"]
         settings += ["--set", f"operator.watchNamespaces={{{followed}}}"]
         # Definitions that a release elsewhere has left behind become this one's.
-        self.helm("install", RELEASE, str(chart), *settings, "--take-ownership")
+        self.helm("install", RELEASE, str(chart), *settings, *more, "--take-ownership")
 
     def get(self, *what: str) -> dict[str, Any]:
         """An object or a list as JSON."""

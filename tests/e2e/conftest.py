@@ -4,7 +4,9 @@ The images `tidegate-control` and `tidegate-serving` must be on its nodes, and a
 127.0.0.1: port `TIDEGATE_E2E_INGRESS_PORT` (8880), class `TIDEGATE_E2E_INGRESS_CLASS` (contour).
 """
 
+import json
 import os
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -14,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.cluster import CHART, RELEASE, ROOT, Cluster
+from tests.integration.monitor.postgresql import PostgreSQL
 
 MODELS = ROOT / "deployments" / "examples" / "models"
 EARLIER = "0.0.9"
@@ -22,8 +25,11 @@ NAMESPACE, TEAM = "tidegate-e2e", "tidegate-e2e-team"
 
 
 @contextmanager
-def installed(namespace: str, chart: Path, *more: str) -> Iterator[Cluster]:
-    """A chart, just installed into a namespace of its own that admits only restricted pods; it follows `more`, too."""
+def installed(namespace: str, chart: Path, *more: str, database: str | None = None) -> Iterator[Cluster]:
+    """A chart, just installed into a namespace of its own that admits only restricted pods; it follows `more`, too.
+
+    The monitor keeps its records in the PostgreSQL at the URL `database`, or in its pod.
+    """
     here = Cluster(
         namespace,
         more,
@@ -36,8 +42,12 @@ def installed(namespace: str, chart: Path, *more: str) -> Iterator[Cluster]:
         here.run("kubectl", "label", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted")
         models = [f"--from-file={MODELS / name}.joblib" for name in ("iris-1", "iris-2", "iris-3")]
         here.kubectl("create", "configmap", "models", *models)
+        settings = []
+        if database is not None:
+            here.kubectl("create", "secret", "generic", "database", f"--from-literal=url={database}")
+            settings = ["--set", "monitor.database.existingSecret=database"]
         here.clock["installed"] = time.monotonic()
-        here.install(chart)
+        here.install(chart, *settings)
         yield here
     finally:
         uninstall = ("uninstall", RELEASE, "--ignore-not-found", "--wait")
@@ -46,11 +56,27 @@ def installed(namespace: str, chart: Path, *more: str) -> Iterator[Cluster]:
             here.run("kubectl", "delete", "namespace", each, "--ignore-not-found", seconds=300)
 
 
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Tidegate, just installed as an earlier version."""
+@pytest.fixture(scope="session")
+def database() -> Iterator[PostgreSQL]:
+    """A PostgreSQL of this machine, on the address by which the cluster's pods reach it."""
+    nodes = subprocess.run(["kubectl", "get", "nodes", "-o", "json"], check=True, capture_output=True, timeout=60)
+    addresses = json.loads(nodes.stdout)["items"][0]["status"]["addresses"]
+    node = next(one["address"] for one in addresses if one["type"] == "InternalIP")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as towards:
+        towards.connect((node, 9))  # sends nothing, and says from which address it would
+        server = PostgreSQL(towards.getsockname()[0])
+    try:
+        server.start()
+        yield server
+    finally:
+        server.remove()
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory, database: PostgreSQL) -> Iterator[Cluster]:
+    """Tidegate, installed as an earlier version; the stories go on with it in the order of their files' names."""
     folder = tmp_path_factory.mktemp("chart")
     package = ["helm", "package", str(CHART), "--version", EARLIER, "--destination", str(folder)]
     subprocess.run(package, check=True, timeout=60)
-    with installed(NAMESPACE, folder / f"tidegate-{EARLIER}.tgz", TEAM) as here:
+    with installed(NAMESPACE, folder / f"tidegate-{EARLIER}.tgz", TEAM, database=database.url) as here:
         yield here

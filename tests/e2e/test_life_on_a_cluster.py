@@ -4,17 +4,21 @@ import asyncio
 import os
 import re
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import Any
 
-from sklearn.datasets import load_iris
-
-from benchmarks.client import Load, burst, cycle_rows, infer_body, post, steady
+from benchmarks.client import Load, burst, infer_body, post
 from tests.e2e.cluster import CHART, RELEASE, Cluster, answers
+from tests.e2e.rollouts import (
+    ROWS,
+    aside,
+    first_version,
+    healthy,
+    healthy_with_another_than,
+    kill,
+    load_on,
+    paused_at,
+)
 
-ROWS = load_iris(return_X_y=True)[0]
 ERRORS = {"name": "errors", "metric": "error-rate", "versus": "stable", "margin": 0.05}
 KILL_A_REPLICA = """
 import os, pathlib, signal, sys
@@ -43,41 +47,6 @@ for token in (None, "wrong", right):
         print(error.code)
 """
 """Ask Ray's REST API without a token, with a wrong one, and with the operator's."""
-
-
-def healthy(status: dict[str, Any]) -> bool:
-    return status.get("phase") == "Healthy"
-
-
-def healthy_with_another_than(version: str) -> Callable[[dict[str, Any]], bool]:
-    return lambda status: healthy(status) and status["stable"]["id"] != version
-
-
-def paused_at(weight: int) -> Callable[[dict[str, Any]], bool]:
-    return lambda status: status.get("weight") == weight and status.get("phase") == "Paused"
-
-
-@asynccontextmanager
-async def load_on(cluster: Cluster, name: str) -> AsyncIterator[Load]:
-    """Steady load through the ingress; every request that was begun must have been answered 200."""
-    payloads = cycle_rows(f"/v2/models/{name}/infer", ROWS)
-    async with steady(cluster.ingress_port, payloads, connections=8, pace=0.02) as load:
-        yield load
-    assert load.tally.sent > 50
-    assert load.tally.failed == 0, load.tally.failures
-
-
-async def aside(function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
-    """Call something that waits, without stopping the load."""
-    return await asyncio.to_thread(function, *arguments, **named)
-
-
-async def first_version(cluster: Cluster, name: str, **spec: object) -> str:
-    """Apply version 1 and wait until it answers; its id."""
-    cluster.apply(cluster.rollout(name, "iris-1", **spec))
-    status = cluster.until(name, healthy)
-    await answers(cluster, name, 30)
-    return str(status["stable"]["id"])
 
 
 async def test_from_helm_install_to_the_first_prediction_takes_less_than_four_minutes(cluster: Cluster) -> None:
@@ -175,11 +144,6 @@ async def test_killed_operators_routers_and_replicas_cost_no_request(cluster: Cl
         await aside(cluster.until, "survives", healthy_with_another_than(stable), 120)
     assert load.tally.sent > 1000
     cluster.kubectl("delete", "mr", "survives", "--timeout=120s")
-
-
-def kill(cluster: Cluster, pod: dict[str, Any]) -> None:
-    """Take a pod away at once, without a word to it."""
-    cluster.kubectl("delete", "pod", pod["metadata"]["name"], "--grace-period=0", "--force")
 
 
 def kill_a_replica(cluster: Cluster, name: str) -> None:
@@ -317,33 +281,3 @@ async def only(load: Load, version: str) -> None:
     load.tally.versions.clear()
     await asyncio.sleep(1)
     assert set(load.tally.versions) == {version}
-
-
-async def test_a_deleted_namespace_takes_its_rollouts_along_and_disturbs_nobody(cluster: Cluster) -> None:
-    [team] = cluster.others
-    elsewhere = replace(cluster, namespace=team)
-    elsewhere.apply(elsewhere.rollout("leaves", "iris-1"))
-    elsewhere.until("leaves", healthy)
-    await answers(cluster, "leaves", 30)
-    async with load_on(cluster, "iris"):
-        await aside(cluster.kubectl, "delete", "namespace", team, "--timeout=120s")
-    again = cluster.kubectl("get", "namespace", team, check=False)
-    assert "NotFound" in again
-
-
-def test_a_deleted_rollout_leaves_nothing_behind(cluster: Cluster) -> None:
-    cluster.kubectl("delete", "mr", "--all", "--timeout=120s")
-    assert cluster.get("modelroutes")["items"] == []
-
-
-def test_uninstalling_leaves_the_definitions_and_nothing_that_hangs(cluster: Cluster) -> None:
-    cluster.apply(cluster.rollout("stays", "iris-1"))
-    cluster.until("stays", healthy)
-    cluster.helm("uninstall", RELEASE, "--wait")
-    ours = ["-l", "app.kubernetes.io/name=tidegate"]
-    cluster.kubectl("wait", "--for=delete", "pods", *ours, "--timeout=120s")
-    kinds = "deployments,statefulsets,services,configmaps,secrets,serviceaccounts,roles,rolebindings,leases,ingresses"
-    assert cluster.get(kinds, *ours)["items"] == []
-    assert "modelrollouts.tidegate.dev" in cluster.kubectl("get", "crd", "-o", "name")
-    assert "stays" in cluster.kubectl("get", "mr", "-o", "name")
-    cluster.kubectl("delete", "mr", "stays", "--timeout=60s")

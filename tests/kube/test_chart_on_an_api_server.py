@@ -11,7 +11,7 @@ from tests.kube.apiserver import ApiServer
 from tests.programs.find import program
 from tests.unit.chart.chart_kit import CHART, VARIANTS, render, templates
 
-ELSEWHERE = {"HTTPRoute", "PodMonitor", "RayCluster", "ServiceMonitor"}
+ELSEWHERE = {"HTTPRoute", "PodMonitor", "PrometheusRule", "RayCluster", "ServiceMonitor"}
 """Kinds of others, whose definitions this API server does not have."""
 
 
@@ -56,28 +56,31 @@ def helm(api_server: ApiServer, namespace: str) -> Callable[..., str]:
     return run
 
 
-def test_upgrade_and_rollback_keep_the_token_and_uninstalling_the_definitions(
+def test_upgrade_and_rollback_keep_the_tokens_and_uninstalling_the_definitions_and_the_records(
     api_server: ApiServer, namespace: str, helm: Callable[..., str]
 ) -> None:
-    def token() -> str:
-        secret = ("get", "secret", "tidegate-ray-token", "--namespace", namespace)
-        return api_server.kubectl(*secret, "--output", "jsonpath={.data.token}").stdout
+    def tokens() -> tuple[str, ...]:
+        secrets = ("get", "secret", "tidegate-ray-token", "tidegate-monitor-token", "--namespace", namespace)
+        return tuple(api_server.kubectl(*secrets, "--output", "jsonpath={.items[*].data.token}").stdout.split())
 
     def routers() -> str:
         deployment = ("get", "deployment", "tidegate-router", "--namespace", namespace)
         return api_server.kubectl(*deployment, "--output", "jsonpath={.spec.replicas}").stdout
 
-    chart = ("tidegate", str(CHART), "--take-ownership")
-    helm("install", *chart)
-    made = token()
-    assert len(made) > 64
+    chart = ("tidegate", str(CHART), "--set", "monitor.persistence.enabled=true")
+    helm("install", *chart, "--take-ownership")
+    made = tokens()
+    assert [len(one) > 64 for one in made] == [True, True]
     helm("upgrade", *chart, "--set", "router.replicas=3")
-    assert (token(), routers()) == (made, "3")
+    assert (tokens(), routers()) == (made, "3")
     helm("rollback", "tidegate", "1")
-    assert (token(), routers()) == (made, "2")
+    assert (tokens(), routers()) == (made, "2")
     helm("uninstall", "tidegate")
     left = api_server.kubectl("get", "deployments,statefulsets,services,leases,secrets", "--namespace", namespace)
     assert "tidegate" not in left.stdout
+    claims = api_server.kubectl("get", "persistentvolumeclaims", "--output", "name", "--namespace", namespace).stdout
+    assert claims.split() == ["persistentvolumeclaim/tidegate-monitor"]
+    helm("install", *chart)
     definitions = api_server.kubectl("get", "customresourcedefinitions", "--output", "name").stdout
     for plural in ("modelrollouts", "modelroutes"):
         assert f"/{plural}.tidegate.dev" in definitions

@@ -34,8 +34,31 @@ image: {{ printf "%s:%s" $image.repository ($image.tag | default .root.Chart.App
 imagePullPolicy: {{ $image.pullPolicy }}
 {{- end }}
 
+{{- /* The name of the Secret with a token. Arguments: root, part (ray or monitor). */}}
 {{- define "tidegate.tokenSecret" -}}
-{{- .Values.ray.token.existingSecret | default (printf "%s-ray-token" (include "tidegate.fullname" .)) }}
+{{- (get .root.Values .part).token.existingSecret | default (printf "%s-%s-token" (include "tidegate.fullname" .root) .part) }}
+{{- end }}
+
+{{- /* A Secret's key as the file `token` of a volume. Arguments: name, secret, key. */}}
+{{- define "tidegate.secret.volume" -}}
+- name: {{ .name }}
+  secret:
+    secretName: {{ .secret }}
+    items: [{key: {{ .key }}, path: token}]
+    defaultMode: 0440
+{{- end }}
+
+{{- /* The token as a volume, and where it is mounted. Arguments: root, part. */}}
+{{- define "tidegate.token.volume" -}}
+{{- include "tidegate.secret.volume" (dict "name" (printf "%s-token" .part) "secret" (include "tidegate.tokenSecret" .) "key" (get .root.Values .part).token.key) }}
+{{- end }}
+
+{{- define "tidegate.token.mount" -}}
+- {name: {{ .part }}-token, mountPath: /etc/tidegate/{{ .part }}, readOnly: true}
+{{- end }}
+
+{{- define "tidegate.monitorAddress" -}}
+{{- include "tidegate.fullname" . }}-monitor:8090
 {{- end }}
 
 {{- define "tidegate.rayUrl" -}}

@@ -62,6 +62,14 @@ dashboard-port: "8265"
   value: serving.rayhook.without_client_server
 - name: TIDEGATE_ARTIFACTS
   value: /tmp/tidegate-artifacts
+{{- if .root.Values.monitor.enabled }}
+- name: TIDEGATE_RECORDS_URL
+  value: http://{{ include "tidegate.monitorAddress" .root }}
+- name: TIDEGATE_RECORDS_TOKEN_FILE
+  value: /etc/tidegate/monitor/token
+- name: TIDEGATE_RECORDS_SAMPLE
+  value: {{ .root.Values.monitor.records.sample | quote }}
+{{- end }}
 {{- with .root.Values.ray.extraEnv }}
 {{ toYaml . }}
 {{- end }}
@@ -119,18 +127,20 @@ spec:
         {{- toYaml .settings.resources | nindent 8 }}
       {{- include "tidegate.container.security" .root | nindent 6 }}
       volumeMounts:
-        - {name: ray-token, mountPath: /etc/tidegate/ray, readOnly: true}
+        {{- include "tidegate.token.mount" (dict "root" .root "part" "ray") | nindent 8 }}
+        {{- if .root.Values.monitor.enabled }}
+        {{- include "tidegate.token.mount" (dict "root" .root "part" "monitor") | nindent 8 }}
+        {{- end }}
         - {name: tmp, mountPath: /tmp}
         - {name: shm, mountPath: /dev/shm}
         {{- if .root.Values.models.volume }}
         - {name: models, mountPath: {{ .root.Values.models.mountPath }}, readOnly: true}
         {{- end }}
   volumes:
-    - name: ray-token
-      secret:
-        secretName: {{ include "tidegate.tokenSecret" .root }}
-        items: [{key: {{ .root.Values.ray.token.key }}, path: token}]
-        defaultMode: 0440
+    {{- include "tidegate.token.volume" (dict "root" .root "part" "ray") | nindent 4 }}
+    {{- if .root.Values.monitor.enabled }}
+    {{- include "tidegate.token.volume" (dict "root" .root "part" "monitor") | nindent 4 }}
+    {{- end }}
     - name: tmp
       emptyDir: {}
     - name: shm

@@ -26,6 +26,19 @@ EVERYTHING = (
     "monitoring.podMonitor.enabled=true",
     "monitoring.serviceMonitor.enabled=true",
     "models.volume.persistentVolumeClaim.claimName=models",
+    "monitor.persistence.enabled=true",
+    "monitor.persistence.storageClass=fast",
+    "operator.prometheus.url=http://prometheus.monitoring:9090",
+    "operator.prometheus.existingSecret=prometheus",
+    "operator.webMetrics.hosts={metrics.example}",
+    "monitor.notifications.channels[0].name=team",
+    "monitor.notifications.channels[0].kind=slack",
+    "monitor.notifications.channels[0].urlFile=/etc/tidegate/notifications/slack",
+    "monitor.notifications.existingSecret=slack",
+    "monitor.cloudEvents.url=http://broker.events/default",
+    "monitor.cloudEvents.existingSecret=broker",
+    "dashboards.enabled=true",
+    "alerts.enabled=true",
 )
 VARIANTS: dict[str, tuple[str, ...]] = {
     "as it comes": (),
@@ -34,6 +47,7 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "some namespaces": ("operator.watchNamespaces={team-a,team-b}",),
     "kuberay": KUBERAY,
     "external": EXTERNAL,
+    "no monitor": ("monitor.enabled=false",),
 }
 """Installations that differ in what is rendered, as `--set` has them; lists of values as JSON."""
 

@@ -99,6 +99,7 @@ def test_a_digest_counts_instead_of_a_tag() -> None:
     [
         ("operator", "Deployment/tidegate-operator", "operator"),
         ("router", "Deployment/tidegate-router", "router"),
+        ("monitor", "Deployment/tidegate-monitor", "monitor"),
         ("ray.head", "StatefulSet/tidegate-ray-head", "ray"),
         ("ray.worker", "StatefulSet/tidegate-ray-worker", "ray"),
     ],

@@ -110,21 +110,24 @@ def test_kuberay_keeps_the_heads_state_in_redis_if_that_was_asked_for() -> None:
 
 def test_an_external_cluster_gets_no_pods_no_policies_and_no_token() -> None:
     objects = render(*EXTERNAL)
-    assert not kinds(objects, "StatefulSet", "RayCluster", "Secret")
+    assert not kinds(objects, "StatefulSet", "RayCluster")
     assert not [one["metadata"]["name"] for one in objects if "-ray" in one["metadata"]["name"]]
 
 
-def test_a_token_is_made_for_the_cluster_unless_there_is_one() -> None:
-    [secret] = kinds(render(), "Secret")
-    assert secret["metadata"]["name"] == "tidegate-ray-token"
+@pytest.mark.parametrize("part", ["ray", "monitor"])
+def test_a_token_is_made_unless_there_is_one(part: str) -> None:
+    secret = find(render(), "Secret", f"tidegate-{part}-token")
     assert len(base64.b64decode(secret["data"]["token"])) == 64
-    there = render("ray.token.existingSecret=mine", "ray.token.key=secret")
-    assert not kinds(there, "Secret")
-    for name, pod in templates(there):
-        for volume in pod["spec"].get("volumes", ()):
-            if volume["name"] == "ray-token":
-                assert volume["secret"]["secretName"] == "mine", name
-                assert volume["secret"]["items"] == [{"key": "secret", "path": "token"}]
+    there = render(f"{part}.token.existingSecret=mine", f"{part}.token.key=secret")
+    assert secret["metadata"]["name"] not in {one["metadata"]["name"] for one in kinds(there, "Secret")}
+    mounted = [
+        (volume["secret"]["secretName"], volume["secret"]["items"])
+        for _, pod in templates(there)
+        for volume in pod["spec"].get("volumes", ())
+        if volume["name"] == f"{part}-token"
+    ]
+    assert len(mounted) >= 3
+    assert all(one == ("mine", [{"key": "secret", "path": "token"}]) for one in mounted)
 
 
 def test_models_come_from_any_volume() -> None:

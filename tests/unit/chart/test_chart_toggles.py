@@ -25,11 +25,16 @@ def pods_of(component: str) -> Object:
         (("monitoring.podMonitor.enabled=true",), "PodMonitor", 1, 0),
         (("monitoring.serviceMonitor.enabled=true",), "ServiceMonitor", 1, 0),
         (("crds.install=false",), "CustomResourceDefinition", 0, 2),
-        (("networkPolicy.enabled=false",), "NetworkPolicy", 0, 4),
+        (("networkPolicy.enabled=false",), "NetworkPolicy", 0, 5),
+        (("monitor.enabled=false",), "NetworkPolicy", 4, 5),
+        (("monitor.enabled=false",), "Deployment", 2, 3),
+        (("monitor.persistence.enabled=true",), "PersistentVolumeClaim", 1, 0),
         (("router.podDisruptionBudget.enabled=false",), "PodDisruptionBudget", 2, 3),
         (("operator.podDisruptionBudget.enabled=false",), "PodDisruptionBudget", 2, 3),
         (("ray.worker.podDisruptionBudget.enabled=false",), "PodDisruptionBudget", 2, 3),
-        (("ray.token.existingSecret=mine",), "Secret", 0, 1),
+        (("ray.token.existingSecret=mine",), "Secret", 1, 2),
+        (("monitor.token.existingSecret=mine",), "Secret", 1, 2),
+        (("monitor.enabled=false",), "Secret", 1, 2),
     ],
 )
 def test_a_toggle_adds_or_removes_its_objects(values: tuple[str, ...], kind: str, with_it: int, without: int) -> None:
@@ -149,7 +154,10 @@ def test_prometheus_finds_every_pod_that_has_figures() -> None:
     assert service["spec"]["selector"] == monitor["spec"]["selector"]["matchLabels"]
     labels = find(objects, "ServiceMonitor", "tidegate")["spec"]["selector"]["matchLabels"]
     assert labels.items() <= service["metadata"]["labels"].items()
-    for name in ("Deployment/tidegate-operator", "Deployment/tidegate-router", "StatefulSet/tidegate-ray-head"):
+    for name in (
+        *(f"Deployment/tidegate-{part}" for part in ("operator", "router", "monitor")),
+        "StatefulSet/tidegate-ray-head",
+    ):
         pod = template(objects, name)
         assert service["spec"]["selector"].items() <= pod["metadata"]["labels"].items()
         ports = [port["name"] for one in pod["spec"]["containers"] for port in one["ports"]]

@@ -88,6 +88,10 @@ def test_the_schema_lets_no_unknown_value_through_but_those_of_kubernetes_itself
         ("ray.mode=external", "ray.external.url is empty: with ray.mode=external, say where"),
         ("ray.mode=external,ray.external.url=http://ray:8265", "ray.token.existingSecret is empty: with"),
         ("ray.mode=kuberay,ray.kuberay.gcsFaultTolerance.enabled=true", "redisAddress is empty: say where Redis"),
+        ("monitor.spoolSize=0", "at '/monitor/spoolSize': got number, want string"),
+        ("monitor.spoolSize=0Gi", "at '/monitor/spoolSize': '0Gi' does not match pattern"),
+        ("monitor.retention=0d", "at '/monitor/retention': '0d' does not match pattern"),
+        ("monitor.records.sample=101", "at '/monitor/records/sample': maximum: got 101, want 100"),
         ("operator.watchAllNamespaces=true,operator.watchNamespaces={a}", "set only one of them"),
         ("httpRoute.enabled=true", "httpRoute.parentRefs is empty: name the Gateway"),
         ("router.autoscaling.minReplicas=11", "router.autoscaling.minReplicas is 11, more than maxReplicas"),
@@ -139,6 +143,7 @@ def test_the_versions_of_package_chart_and_images_are_the_same() -> None:
     [
         ((), "There is no volume with models yet"),
         (("models.volume.configMap.name=models",), "kubectl apply -n models -f -"),
+        ((), "Records and feedback are lost with the monitor's pod"),
         (("ingress.enabled=true", "ingress.hosts[0].host=m.example"), "curl http://m.example/v2/models/iris"),
         (("operator.watchAllNamespaces=true",), "follows the ModelRollouts of all namespaces"),
         (("operator.watchNamespaces={a,b}",), "kubectl apply -n a -f -"),

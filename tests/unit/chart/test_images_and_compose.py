@@ -36,7 +36,7 @@ def test_dependencies_are_those_of_the_lock_file_with_their_hashes() -> None:
         assert word in script
     extras = {name: re.search(r"install dependencies ([\w ]+)", STAGES[f"{name}-build"][1]) for name in FINAL}
     assert {name: found[1].split() for name, found in extras.items() if found} == {
-        "control": ["router", "operator", "kube"],
+        "control": ["router", "operator", "monitor", "kube"],
         "serving": ["serving"],
         "local": ["local"],
     }

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from router.__main__ import main
-from router.config import RouterPaths
+from router.config import Address, RouterPaths
 from router.pod.environment import BadEnvironment
 from router.pod.settings import PodSettings
 
@@ -23,6 +23,7 @@ def test_a_pod_follows_its_own_namespace_and_listens_on_all_interfaces() -> None
     assert settings.namespaces == ("models",)
     assert settings.paths == RouterPaths(Path("/run/tidegate"))
     assert (settings.listen.host, settings.listen.port, settings.http_port) == ("0.0.0.0", 8080, 9901)
+    assert settings.listen.monitor is None
 
 
 def test_the_environment_decides() -> None:
@@ -34,11 +35,13 @@ def test_the_environment_decides() -> None:
             "TIDEGATE_LISTEN_PORT": "81",
             "TIDEGATE_HTTP_PORT": "82",
             "TIDEGATE_ENVOY_MAX_HEAP_BYTES": "1000",
+            "TIDEGATE_MONITOR_ADDRESS": "monitor:8090",
         }
     )
     assert settings.namespaces == ("a", "b")
     assert settings.paths.root == Path("/x")
     assert (settings.listen.port, settings.http_port, settings.listen.max_heap_bytes) == (81, 82, 1000)
+    assert settings.listen.monitor == Address("monitor", 8090)
 
 
 def test_an_empty_list_of_namespaces_means_all() -> None:
@@ -54,6 +57,7 @@ def test_an_empty_list_of_namespaces_means_all() -> None:
         (POD | {"TIDEGATE_HTTP_PORT": "0"}, "TIDEGATE_HTTP_PORT is '0'"),
         (POD | {"TIDEGATE_HTTP_PORT": "65536"}, "it must be a port, 1 to 65535"),
         (POD | {"TIDEGATE_ENVOY_MAX_HEAP_BYTES": "1 GiB"}, "it must be a whole number above 0"),
+        (POD | {"TIDEGATE_MONITOR_ADDRESS": "monitor"}, "TIDEGATE_MONITOR_ADDRESS: 'monitor' is no address like"),
     ],
 )
 def test_an_environment_that_makes_no_sense_is_named(environment: dict[str, str], message: str) -> None:
@@ -83,6 +87,16 @@ def test_bootstrap_writes_what_envoy_is_started_with(environment: Path) -> None:
     written = json.loads((environment / "run" / "bootstrap.json").read_text())
     assert written["node"] == {"id": "router-0", "cluster": "tidegate"}
     assert written["admin"]["address"]["pipe"]["path"] == str(environment / "run" / "admin.sock")
+
+
+def test_envoy_starts_without_waiting_for_the_name_of_the_monitor(
+    environment: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TIDEGATE_MONITOR_ADDRESS", "monitor:8090")
+    assert main(["bootstrap"]) == 0
+    written = json.loads((environment / "run" / "bootstrap.json").read_text())
+    [monitor] = [one for one in written["static_resources"]["clusters"] if one["name"] == "monitor"]
+    assert (monitor["type"], monitor["wait_for_warm_on_init"]) == ("STRICT_DNS", False)
 
 
 def test_draining_where_no_envoy_runs_is_no_failure(environment: Path, caplog: pytest.LogCaptureFixture) -> None:
