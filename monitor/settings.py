@@ -29,8 +29,9 @@ class BadEnvironment(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All that `python -m monitor` needs to know. `retention` is in seconds, `spool_size` in bytes; without a token everybody
-    is let in.
+    """All that `python -m monitor` needs to know.
+
+    `retention` is in seconds, `spool_size` in bytes; without a token everybody is let in.
     """
 
     database: URL = field(repr=False)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import Table, insert
+from sqlalchemy import ColumnElement, Table, Text, any_, insert, literal
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -17,6 +17,16 @@ _INSERT: Final[Mapping[str, Callable[[Table], Any]]] = {"sqlite": sqlite.insert,
 def inserting(connection: AsyncConnection, table: Table) -> Any:
     """An INSERT that has `excluded`, `on_conflict_do_update` and `on_conflict_do_nothing`."""
     return _INSERT[connection.dialect.name](table)
+
+
+def among(connection: AsyncConnection, column: ColumnElement[str], values: Sequence[str]) -> ColumnElement[bool]:
+    """Whether the column is one of these texts.
+
+    PostgreSQL gets an array: `IN (…)` would be parsed and planned anew for every number of values.
+    """
+    if connection.dialect.name == "postgresql":
+        return column == any_(literal(list(values), postgresql.ARRAY(Text)))
+    return column.in_(values)
 
 
 async def append(connection: AsyncConnection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -14,7 +14,7 @@ from sqlalchemy import false, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.store import sums
-from monitor.store.dialect import chunks, inserting
+from monitor.store.dialect import among, chunks, inserting
 from monitor.store.entries import Feedback, Item
 from monitor.store.pairing import first_row
 from monitor.store.schema import feedback, records
@@ -119,7 +119,7 @@ async def _known(connection: AsyncConnection, given: Feedback, names: Sequence[s
         query = select(feedback.c.request_id, *columns).where(
             feedback.c.namespace == given.namespace,
             feedback.c.model == given.model,
-            feedback.c.request_id.in_(some),
+            among(connection, feedback.c.request_id, some),
         )
         known |= {name: _Said(*values) for name, *values in await connection.execute(query)}
     return known
@@ -133,7 +133,7 @@ async def _answers(connection: AsyncConnection, given: Feedback, names: Sequence
         query = select(records.c.request_id, *columns).where(
             records.c.namespace == given.namespace,
             records.c.model == given.model,
-            records.c.request_id.in_(some),
+            among(connection, records.c.request_id, some),
             records.c.mirrored == false(),
             records.c.status < 500,
         )

@@ -14,7 +14,7 @@ from sqlalchemy import bindparam, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.store import pairs, partitions, senders, sums
-from monitor.store.dialect import append, chunks, inserting
+from monitor.store.dialect import among, append, chunks, inserting
 from monitor.store.entries import Batch, Record
 from monitor.store.pairing import first_row
 from monitor.store.partitions import DAY
@@ -67,7 +67,7 @@ async def _join(connection: AsyncConnection, batches: Sequence[Batch], changes: 
             query = select(feedback.c.request_id, feedback.c.label, feedback.c.reward).where(
                 feedback.c.namespace == namespace,
                 feedback.c.model == model,
-                feedback.c.request_id.in_(some),
+                among(connection, feedback.c.request_id, some),
                 feedback.c.version.is_(None),
             )
             for name, label, reward in await connection.execute(query):

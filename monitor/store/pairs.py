@@ -10,7 +10,7 @@ from typing import Final
 from sqlalchemy import select, true
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from monitor.store.dialect import append, chunks
+from monitor.store.dialect import among, append, chunks
 from monitor.store.entries import Batch
 from monitor.store.pairing import Half, Paired, paired
 from monitor.store.schema import MICROSECONDS, MINUTE, pairs, records
@@ -70,7 +70,7 @@ class _Search:
             query = select(records.c.request_id).where(
                 *self._of_records,
                 records.c.mirrored == true(),
-                records.c.request_id.in_(some),
+                among(self._connection, records.c.request_id, some),
                 records.c.at.between(*period),
             )
             found.update((await self._connection.execute(query)).scalars())
@@ -81,7 +81,7 @@ class _Search:
             select(*(records.c[name] for name in Half._fields))
             .where(
                 *self._of_records,
-                records.c.request_id.in_(names),
+                among(self._connection, records.c.request_id, names),
                 records.c.at.between(*period),
                 records.c.status < 500,
                 records.c.outputs.is_not(None),
@@ -92,7 +92,9 @@ class _Search:
 
     async def _known(self, names: Sequence[str]) -> set[tuple[str, str, str]]:
         query = select(pairs.c.request_id, pairs.c.stable, pairs.c.candidate)
-        found = await self._connection.execute(query.where(*self._of_pairs, pairs.c.request_id.in_(names)))
+        found = await self._connection.execute(
+            query.where(*self._of_pairs, among(self._connection, pairs.c.request_id, names))
+        )
         return {(name, stable, candidate) for name, stable, candidate in found}
 
 

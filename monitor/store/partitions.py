@@ -22,30 +22,23 @@ DROP_SECONDS: Final = 1
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _PREFIX: Final = "records_"
 _PARTS: Final = """
-    SELECT relname, pg_relation_size(pg_class.oid) > greatest(1 << 20, 4 * 8192::bigint * relpages) AS grown
-    FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid WHERE inhparent = 'records'::regclass
+    SELECT relname FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid WHERE inhparent = 'records'::regclass
 """
-"""Every partition, and whether it is four times as large as when its statistics were made."""
 
 
 async def prepare(connection: AsyncConnection, days: Collection[int]) -> None:
     """Make the partitions of these days, counted from 1970-01-01 (UTC), that are not there yet.
 
-    Those that have grown are analyzed: autovacuum comes after a minute at the earliest, and until then PostgreSQL might
-    look for a request through a whole day. In a transaction that writes: two cannot make the same partition. SQLite has
-    none. Raises `StoreRefused` when too many are missing.
+    In a transaction that writes: two cannot make the same one. SQLite has none. Raises `StoreRefused` when too many are
+    missing.
     """
     if connection.dialect.name != "postgresql":
         return
-    made = await _made(connection)
-    missing = sorted(set(days) - made.keys())
+    missing = sorted(set(days) - await _made(connection))
     if len(missing) > MOST_NEW:
         raise StoreRefused(f"records of {len(missing)} days that have none yet come at once: is a clock wrong?")
     for day in missing:
         await connection.run_sync(attach, day)
-    for day in set(days) & made.keys():
-        if made[day]:
-            await connection.execute(text(f"ANALYZE {_name(day)}"))
 
 
 async def over(connection: AsyncConnection, before: int) -> Sequence[tuple[int, int]]:
@@ -83,6 +76,6 @@ def _name(day: int) -> str:
     return f"{_PREFIX}{_EPOCH + timedelta(day):%Y%m%d}"
 
 
-async def _made(connection: AsyncConnection) -> dict[int, bool]:
-    rows = (await connection.execute(text(_PARTS))).all()
-    return {(datetime.strptime(f"{name}+0000", f"{_PREFIX}%Y%m%d%z") - _EPOCH).days: grown for name, grown in rows}
+async def _made(connection: AsyncConnection) -> set[int]:
+    names = (await connection.execute(text(_PARTS))).scalars()
+    return {(datetime.strptime(f"{name}+0000", f"{_PREFIX}%Y%m%d%z") - _EPOCH).days for name in names}

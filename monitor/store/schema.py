@@ -242,3 +242,16 @@ leases = Table(
     Column("until", BigInteger, nullable=False),
 )
 """Work that one process does at a time: whose it is until when, unless it is renewed."""
+
+watches = Table(
+    "watches",
+    metadata,
+    Column("namespace", Text, primary_key=True),
+    Column("model", Text, primary_key=True),
+    Column("version", Text, primary_key=True),
+    Column("family", Text, primary_key=True),
+    Column("reference", Text, nullable=False),
+    Column("position", BigInteger, nullable=False),
+    Column("state", Json, nullable=False),
+)
+"""Watches for drift from a `reference`: their state by column, after the record `position`."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from monitor.store import feedback, ingest
+from monitor.store import feedback, ingest, planner
 from monitor.store.database import Database, StoreUnavailable
 from monitor.store.entries import Batch, Feedback
 from monitor.store.feedback import FeedbackConflict, Heard
@@ -60,6 +60,7 @@ class Transactions:
         batches = [entry for entry in entries if isinstance(entry, Batch)]
         heard: dict[int, Outcome] = {}
         async with self._database.writing() as connection:
+            await planner.learn(connection)
             taken, found = await ingest.take(connection, batches, now) if batches else ([], Found())
             for place, entry in enumerate(entries):
                 if isinstance(entry, Feedback):

@@ -1,14 +1,15 @@
 """What the monitor tells Prometheus of models' traffic: every stored record once, without a series too many."""
 
-from collections.abc import Mapping
+import asyncio
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from monitorkit import DEADLINE, Clock, Sender, record, running, started, until_ready
+from monitorkit import DEADLINE, Clock, Sender, record, running
 from prometheus_client import CollectorRegistry
 
-from monitor.store.database import Database, StoreUnavailable
-from monitor.store.entries import Batch
 from monitor.store.metrics import Metrics
 from monitor.store.service import Store
 from monitor.store.spool import Spool
@@ -86,31 +87,29 @@ async def test_a_batch_that_is_sent_again_counts_once(store: Store, metrics: Met
     assert answered(metrics) == 2
 
 
-class _Away(Database):
-    """A database that can be away."""
+@contextmanager
+def away(folder: Path) -> Iterator[None]:
+    """Nobody can write to the database."""
+    connection = sqlite3.connect(folder / "records.db", isolation_level=None)
+    connection.execute("BEGIN EXCLUSIVE")
+    try:
+        yield
+    finally:
+        connection.close()
 
-    away = False
 
-
-async def test_what_was_in_the_spool_counts_once_when_it_is_stored(
+async def test_what_was_in_the_spool_counts_once_and_when_it_is_stored(
     url: str, tmp_path: Path, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("monitor.store.database.CONNECT_SECONDS", 0.05)
     sender = Sender()
-    sent: list[Batch] = [sender.send(record("a")), sender.send(record("b"))]
-    spool = Spool(tmp_path / "spool", 1 << 20)
-
-    def away(_: Database) -> None:
-        raise StoreUnavailable("away")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Database, "require_tables", away)
-        async with started(url, metrics, spool=spool) as store:
-            while spool.limit != metrics.registry.get_sample_value("tidegate_monitor_spool_limit_bytes"):
-                await _turn()
+    sent = [sender.send(record("a")), sender.send(record("b"))]
+    async with running(url, metrics, spool=Spool(tmp_path / "spool", 1 << 20)) as store:
+        with away(tmp_path):
             for batch in (*sent, sent[0]):
                 await store.store(batch)
             assert answered(metrics) is None
-    async with running(url, metrics, spool=Spool(tmp_path / "spool", 1 << 20)) as store:
-        await until_ready(store)
-        await _until_stored(metrics, 3)
-        assert answered(metrics) == 2
+        async with asyncio.timeout(DEADLINE):
+            while metrics.registry.get_sample_value("tidegate_monitor_spool_entries"):  # noqa: ASYNC110 - a metric
+                await asyncio.sleep(0.02)
+    assert answered(metrics) == 2

@@ -1,0 +1,7 @@
+"""The analyst on PostgreSQL."""
+
+from analystcases import AnalystCases
+
+
+class TestAnalyst(AnalystCases):
+    pass
