@@ -70,7 +70,12 @@ class Database:
         arguments: dict[str, object] = (
             {"timeout": CONNECT_SECONDS}
             if self._sqlite
-            else {"timeout": CONNECT_SECONDS, "command_timeout": STATEMENT_SECONDS}
+            else {
+                "timeout": CONNECT_SECONDS,
+                "command_timeout": STATEMENT_SECONDS,
+                # Tables grow from nothing to millions of rows: a plan that was good for the first is none for the last.
+                "server_settings": {"plan_cache_mode": "force_custom_plan", "jit": "off"},
+            }
         )
         self._engine = create_async_engine(url, connect_args=arguments, pool_pre_ping=True)
         self._writer = self._engine.execution_options(writes=True)
