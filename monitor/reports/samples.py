@@ -8,7 +8,7 @@ from sqlalchemy import Row, select
 
 from monitor.answers.samples import Family as Compared
 from monitor.answers.samples import Sample, Table
-from monitor.profiles import CategoricalColumn, Kind, NumericColumn, Profile
+from monitor.profiles import CategoricalColumn, Kind, NumericColumn, Profile, category
 from monitor.reports.following import Entry, Family, rows_of
 from monitor.reports.references import References
 from monitor.reports.rows import Of, raw, read
@@ -46,7 +46,8 @@ def _compared(rows: Sequence[Row[Any]], family: Family, reference: Profile | Non
     found = columns([row for _, row in rows_of(entries, family.read)])
     kinds = reference.kinds if reference else kinds_of_predictions(found) if family is Family.PREDICTIONS else {}
     categorical = tuple(name for name, kind in kinds.items() if kind is Kind.CATEGORICAL)
-    return Compared(_table_of(reference or Profile()), Table(found, categorical))
+    current = {name: [*map(category, values)] if name in categorical else values for name, values in found.items()}
+    return Compared(_table_of(reference or Profile()), Table(current, categorical))
 
 
 def _table_of(profile: Profile) -> Table:

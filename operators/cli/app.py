@@ -5,7 +5,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from operators.cli import manifests, show, simulate, wishes
+from operators.cli import feedback, manifests, profile, reports, show, simulate, wishes
 from operators.cli.errors import sentence
 from operators.cli.program import PLUGIN, TIDEGATE, Program
 
@@ -59,9 +59,15 @@ def command_line(program: Program) -> typer.Typer:
         manifests.plan,
         manifests.lint,
         wishes.delete,
+        reports.compare,
+        reports.drift,
+        reports.performance,
+        reports.events,
+        feedback.feedback,
     ):
         line.command()(program.command(command))
     line.command()(simulate.simulate)
+    line.command()(profile.profile)
     line.command()(version)
     return line
 

@@ -1,7 +1,8 @@
 """What the commands need from wherever rollouts are kept: on this machine (`local`) or in a cluster (`kube`)."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from operators.api import ModelRollout, RolloutKey
@@ -16,6 +17,14 @@ class Idle:
     reason: str
     until: str
     hint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """A URL that answers, and the bearer token that it wants, None for none."""
+
+    url: str
+    token: str | None = field(default=None, repr=False)
 
 
 class Backend(Protocol):
@@ -63,3 +72,9 @@ class Backend(Protocol):
 
     def idle(self) -> Idle | None:
         """Tell the operator to look; an answer only when it is certain that there is none."""
+
+    def monitor(self, namespace: str) -> AbstractContextManager[Door]:
+        """The way to the monitor of a namespace's rollouts, for as long as the block lasts."""
+
+    def router(self, namespace: str) -> AbstractContextManager[Door]:
+        """The way that requests to a namespace's models take, for as long as the block lasts."""

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -14,10 +14,12 @@ from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 from kubernetes.config import ConfigException
 from kubernetes.config.kube_config import KubeConfigLoader, KubeConfigMerger
+from kubernetes.stream import portforward
 from kubernetes.watch import Watch
 
 from operators.api import API_VERSION, InvalidManifest, ModelRollout, Problem, RolloutKey, parse_manifest
-from operators.cli.backend import Idle
+from operators.cli import reach
+from operators.cli.backend import Door, Idle
 from operators.cli.errors import CliError
 from operators.cli.following import Object, following
 from operators.cli.refusal import Absent, refusal
@@ -33,7 +35,7 @@ MANAGER: Final = "tidegate"
 """Owns the fields of applied manifests."""
 COMMANDER: Final = "tidegate-command"
 """Owns what commands such as `pause` change: a manifest that says otherwise later is told so."""
-LEASES: Final = "app.kubernetes.io/name=tidegate"
+LEASES: Final = reach.TIDEGATE
 """Marks the Leases of operators."""
 
 _REQUEST: Final = (5.0, 30.0)
@@ -158,6 +160,35 @@ class KubeBackend:
             "see why: kubectl get pods -A -l app.kubernetes.io/name=tidegate",
         )
 
+    def monitor(self, namespace: str) -> AbstractContextManager[Door]:
+        """The monitor's pod, by a port-forward."""
+        return reach.monitor(self, namespace)
+
+    def router(self, namespace: str) -> AbstractContextManager[Door]:
+        """A router's pod, by a port-forward."""
+        return reach.router(self, namespace)
+
+    def pods(self, namespace: str | None, selector: str) -> Sequence[Object]:
+        """The pods with these labels."""
+        with self.explained():
+            if namespace is None:
+                found = self._core.list_pod_for_all_namespaces(label_selector=selector, _request_timeout=_REQUEST)
+            else:
+                found = self._core.list_namespaced_pod(namespace, label_selector=selector, _request_timeout=_REQUEST)
+        return cast("Sequence[Object]", self._core.api_client.sanitize_for_serialization(found.items))
+
+    def secret(self, namespace: str, name: str) -> Mapping[str, str]:
+        """What a Secret has, in base64."""
+        with self.explained():
+            found = self._core.read_namespaced_secret(name, namespace, _request_timeout=_REQUEST).data
+        return {key: str(value) for key, value in (found or {}).items()}
+
+    def dial(self, namespace: str, pod: str, port: int) -> object:
+        """A connection to a port of a pod, as a socket."""
+        with self.explained():
+            forward = self._core.connect_get_namespaced_pod_portforward
+            return portforward(forward, pod, namespace, ports=str(port)).socket(port)
+
     def list_method(self, namespace: str | None) -> Callable[..., object]:
         if namespace is None:
             return self._objects.list_custom_object_for_all_namespaces
@@ -219,7 +250,14 @@ class KubeBackend:
         try:
             yield
         except ApiException as error:
-            raise refusal(int(error.status or 0), str(error.body or error.reason or ""), self._server) from error
+            # A WebSocket that was not made has no status of its own: what it got for an answer is behind it.
+            answer = error.__context__
+            status = int(error.status or getattr(answer, "status_code", 0))
+            body = error.body or getattr(answer, "resp_body", None) or error.reason or ""
+            if not status:
+                raise StoreUnavailable(f"the cluster {self._server} cannot be reached: {body}") from error
+            text = body.decode(errors="replace") if isinstance(body, bytes) else str(body)
+            raise refusal(status, text, self._server) from error
         except (urllib3.exceptions.HTTPError, OSError) as error:
             reason = str(getattr(error, "reason", None) or error).partition("): ")
             raise StoreUnavailable(

@@ -7,7 +7,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from operators.api import ModelRollout
-from operators.cli.text import age, estimate, percent, stable_weight
+from operators.cli.text import age, estimate, percent, stable_weight, standing
 from operators.status import CheckResult, Experiment, Phase, Verdict
 from operators.strategies import strategy_for
 from router.ir import BASIS_POINTS
@@ -103,4 +103,6 @@ def _steps(rollout: ModelRollout, current: int) -> Iterator[Text]:
 
 
 def _check(check: CheckResult) -> Text:
-    return Text.assemble(check.name, "  ", (check.verdict.value, _VERDICTS[check.verdict]), f"  {check.message}")
+    return Text.assemble(
+        check.name, "  ", (standing(check), _VERDICTS[check.verdict] if check.gates else "dim"), f"  {check.message}"
+    )

@@ -1,15 +1,19 @@
 """The backend for one machine: the SQLite file in the state folder, and a tap on the control loop's shoulder."""
 
+import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Final
 
 from operators.api import ModelRollout, RolloutKey
-from operators.cli.backend import Idle
+from operators.cli.backend import Door, Idle
+from operators.cli.errors import CliError
 from operators.local.admission import admit
 from operators.local.database import Database, Row
 from operators.local.home import Home
+from operators.local.preflight import LOOPBACK
 from operators.local.store import parse_row
 from operators.local.wake import wake
 from operators.manifests import Document
@@ -89,3 +93,21 @@ class LocalBackend:
     def idle(self) -> Idle | None:
         """Tap the control loop on the shoulder: it looks at the store now."""
         return None if wake(self._home.control_socket) else _IDLE
+
+    @contextmanager
+    def monitor(self, namespace: str) -> Iterator[Door]:  # noqa: ARG002 - there is one for all
+        """The monitor that `tidegate up` has started; its address and token are in the state folder."""
+        try:
+            url, token = (path.read_text().strip() for path in (self._home.monitor_url, self._home.monitor_token))
+        except FileNotFoundError as error:
+            raise CliError(_IDLE.reason, _IDLE.hint) from error
+        yield Door(url, token)
+
+    @contextmanager
+    def router(self, namespace: str) -> Iterator[Door]:  # noqa: ARG002
+        """Envoy, at the port that `tidegate up` was told."""
+        try:
+            port = int(json.loads(self._home.stack_file.read_text())["port"])
+        except (FileNotFoundError, ValueError) as error:
+            raise CliError(_IDLE.reason, _IDLE.hint) from error
+        yield Door(f"http://{LOOPBACK}:{port}")

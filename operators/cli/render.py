@@ -1,12 +1,24 @@
 """Rollouts as text: the table of `get`, its JSON and YAML, and the pages of `describe`."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from operators.api import ModelRollout, manifest_to_json
 from operators.api.fields import format_time
-from operators.cli.text import NOTHING, age, estimate, number, percent, stable_weight, table, verdict
+from operators.cli.text import (
+    NOTHING,
+    age,
+    estimate,
+    indented,
+    number,
+    percent,
+    sections,
+    stable_weight,
+    standing,
+    table,
+    verdict,
+)
 from operators.status import CheckResult, RolloutStatus
 from operators.stored import StoredEvent
 from operators.strategies import strategy_for
@@ -62,25 +74,30 @@ def document(rollouts: Sequence[ModelRollout], form: str, single: bool) -> str:
     """JSON or YAML: the rollout itself if `single`, else a list as kubectl writes it."""
     items = [manifest_to_json(rollout) for rollout in rollouts]
     content: dict[str, Any] = items[0] if single else {"apiVersion": "v1", "kind": "List", "items": items}
+    return dumped(content, form)
+
+
+def dumped(content: Mapping[str, Any], form: str) -> str:
+    """JSON or YAML."""
     if form == "json":
         return json.dumps(content, indent=2)
     import yaml  # noqa: PLC0415 - needed here only
 
-    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True).rstrip()
+    return yaml.safe_dump(dict(content), sort_keys=False, allow_unicode=True).rstrip()
 
 
 def description(rollout: ModelRollout, events: Sequence[StoredEvent], now: float) -> str:
     """Everything about one rollout, in sections."""
-    sections = (
+    parts = (
         ("", _facts(rollout, now)),
         ("Versions", _versions(rollout, now)),
         ("Experiment", _experiment(rollout.status, now)),
         ("Steps", _steps(rollout)),
-        ("Checks", _checks(rollout.status.checks)),
+        ("Checks", checks(rollout.status.checks)),
         ("Conditions", _conditions(rollout)),
         ("Events", _events(events, now)),
     )
-    return "\n\n".join(f"{title}:\n{text}" if title else text for title, text in sections if text)
+    return sections(parts)
 
 
 def _facts(rollout: ModelRollout, now: float) -> str:
@@ -98,7 +115,7 @@ def _facts(rollout: ModelRollout, now: float) -> str:
     ]
     if rollout.commands:
         facts.append(("Asked for:", ", ".join(command.value for command in rollout.commands)))
-    return _indented(facts, "")
+    return indented(facts, "")
 
 
 def _versions(rollout: ModelRollout, now: float) -> str:
@@ -130,7 +147,7 @@ def _versions(rollout: ModelRollout, now: float) -> str:
         for old in status.revisions[1:]
     ]
     head = ("ROLE", "VERSION", "WEIGHT", "SHADOW", "READY", "")
-    return _indented([head, *rows]) if rows else ""
+    return indented([head, *rows]) if rows else ""
 
 
 def _experiment(status: RolloutStatus, now: float) -> str:
@@ -148,7 +165,7 @@ def _experiment(status: RolloutStatus, now: float) -> str:
         ("Winner:", experiment.winner or NOTHING),
         ("Message:", experiment.message or NOTHING),
     ]
-    return f"{_indented([head, *rows])}\n{_indented(facts)}"
+    return f"{indented([head, *rows])}\n{indented(facts)}"
 
 
 def _steps(rollout: ModelRollout) -> str:
@@ -157,12 +174,13 @@ def _steps(rollout: ModelRollout) -> str:
     for step in range(strategy.count):
         state = "" if current is None else "done" if step < current else "now" if step == current else "to come"
         rows.append((f"{step + 1}.", strategy.title(step), state))
-    return _indented(rows)
+    return indented(rows)
 
 
-def _checks(checks: Sequence[CheckResult]) -> str:
-    rows = [(check.name, check.verdict.value, str(check.samples), check.message) for check in checks]
-    return _indented([("NAME", "VERDICT", "SAMPLES", "MESSAGE"), *rows]) if rows else ""
+def checks(found: Sequence[CheckResult]) -> str:
+    """What each check says now."""
+    rows = [(check.name, standing(check), str(check.samples), check.message) for check in found]
+    return indented([("NAME", "VERDICT", "SAMPLES", "MESSAGE"), *rows]) if rows else ""
 
 
 def _conditions(rollout: ModelRollout) -> str:
@@ -170,7 +188,7 @@ def _conditions(rollout: ModelRollout) -> str:
         (one.type, {True: "True", False: "False", None: "Unknown"}[one.status], one.reason, one.message)
         for one in rollout.status.conditions
     ]
-    return _indented([("TYPE", "STATUS", "REASON", "MESSAGE"), *rows]) if rows else ""
+    return indented([("TYPE", "STATUS", "REASON", "MESSAGE"), *rows]) if rows else ""
 
 
 def _events(events: Sequence[StoredEvent], now: float) -> str:
@@ -178,11 +196,4 @@ def _events(events: Sequence[StoredEvent], now: float) -> str:
         (age(now - one.at), "Warning" if one.event.warning else "Normal", one.event.reason, one.event.message)
         for one in events
     ]
-    return _indented([("AGE", "TYPE", "REASON", "MESSAGE"), *rows]) if rows else ""
-
-
-def _indented(rows: Sequence[Sequence[str]], indent: str = "  ") -> str:
-    """The rows in columns, without a head of their own."""
-    if not rows:
-        return ""
-    return "\n".join(f"{indent}{line}" for line in table(rows[0], rows[1:]).splitlines())
+    return indented([("AGE", "TYPE", "REASON", "MESSAGE"), *rows]) if rows else ""

@@ -1,14 +1,15 @@
 """Plain text for people: times, shares and tables as kubectl writes them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from operators.status import Arm, CheckResult, RolloutStatus, Verdict
+from operators.analysis import worst
+from operators.api.fields import format_time
+from operators.status import Arm, CheckResult, RolloutStatus
 from router.ir import BASIS_POINTS
 
 NOTHING = "-"
 """What a cell shows that has nothing to show."""
 
-_WORST_FIRST = (Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.PASS)
 _UNITS = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
 
 
@@ -25,15 +26,26 @@ def age(seconds: float) -> str:
     return "0s"
 
 
+def moment(at: float) -> str:
+    """A time in seconds since the epoch, to the second."""
+    return format_time(round(at)).replace(".000", "")
+
+
 def percent(basis_points: int) -> str:
     """A share as people say it: 25%, 0.5%."""
     return f"{basis_points * 100 / BASIS_POINTS:g}%"
 
 
 def verdict(checks: Sequence[CheckResult]) -> str:
-    """The worst verdict of all checks."""
-    found = {check.verdict for check in checks}
-    return next((worst.value for worst in _WORST_FIRST if worst in found), NOTHING)
+    """The worst verdict of all checks that have a say."""
+    found = worst(checks)
+    return NOTHING if found is None else found.value
+
+
+def standing(check: CheckResult) -> str:
+    """A check's verdict, and why it has no say if it has none."""
+    remarks = [*(["dry run"] if check.dry_run else []), *(["not judged in this step"] if check.idle else [])]
+    return f"{check.verdict.value} ({', '.join(remarks)})" if remarks else check.verdict.value
 
 
 def stable_weight(status: RolloutStatus) -> int:
@@ -63,3 +75,15 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(
         "   ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
     )
+
+
+def indented(rows: Sequence[Sequence[str]], indent: str = "  ") -> str:
+    """The rows in columns, without a head of their own."""
+    if not rows:
+        return ""
+    return "\n".join(f"{indent}{line}" for line in table(rows[0], rows[1:]).splitlines())
+
+
+def sections(parts: Iterable[tuple[str, str]]) -> str:
+    """Texts below their titles; one without a title stands alone, and one that is empty is left out."""
+    return "\n\n".join(f"{title}:\n{text}" if title else text for title, text in parts if text)

@@ -41,6 +41,11 @@ class Home:
         return self.root / "run" / "stack.json"
 
     @property
+    def monitor_url(self) -> Path:
+        """Where the monitor that runs now answers, as text."""
+        return self.root / "run" / "monitor.url"
+
+    @property
     def logs(self) -> Path:
         """What the child processes print."""
         return self.root / "logs"

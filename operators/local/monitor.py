@@ -66,10 +66,13 @@ class LocalMonitor:
         }
         command = (sys.executable, "-m", "monitor")
         child = Child("the monitor", command, self._home.logs / "monitor.log", os.environ | told)
+        self._home.monitor_url.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._home.monitor_url.write_text(self.url)
         task = asyncio.create_task(child.run(say), name="monitor")
         try:
             yield
         finally:
+            self._home.monitor_url.unlink(missing_ok=True)
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task

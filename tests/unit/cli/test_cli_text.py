@@ -1,8 +1,10 @@
 """Times, shares and tables as people read them."""
 
+from dataclasses import replace
+
 import pytest
 
-from operators.cli.text import age, percent, table, verdict
+from operators.cli.text import age, percent, standing, table, verdict
 from operators.status import CheckResult, Verdict
 
 
@@ -36,6 +38,16 @@ def test_the_verdict_of_many_checks_is_the_worst() -> None:
     assert verdict(checks(Verdict.PASS, Verdict.PASS)) == "Pass"
     assert verdict(checks(Verdict.PASS, Verdict.INCONCLUSIVE)) == "Inconclusive"
     assert verdict(checks(Verdict.INCONCLUSIVE, Verdict.FAIL)) == "Fail"
+
+
+def test_what_has_no_say_is_left_out_of_the_verdict_and_says_why() -> None:
+    tried = CheckResult("c", Verdict.FAIL, None, 0.0, None, None, 0, "", dry_run=True)
+    past = replace(tried, verdict=Verdict.PASS, dry_run=False, idle=True)
+    assert verdict([tried, past]) == "-"
+    assert standing(tried) == "Fail (dry run)"
+    assert standing(past) == "Pass (not judged in this step)"
+    assert standing(replace(past, dry_run=True)) == "Pass (dry run, not judged in this step)"
+    assert standing(replace(past, idle=False)) == "Pass"
 
 
 def test_a_table_aligns_its_columns_and_ends_no_line_with_blanks() -> None:
