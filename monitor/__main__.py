@@ -13,6 +13,8 @@ from typing import Final
 import uvicorn
 import uvloop
 
+from monitor.analyst.gauges import Metrics as AnalystMetrics
+from monitor.analyst.service import Analyst
 from monitor.api.app import create_app
 from monitor.outbound.metrics import Metrics as OutboundMetrics
 from monitor.outbound.outbox import Outbox
@@ -72,9 +74,11 @@ async def serve(settings: Settings) -> None:
     metrics = Metrics()
     spool = Spool(settings.spool, settings.spool_size)
     store = Store(settings.database, settings.retention, metrics, spool=spool)
+    outbox = Outbox(store, settings.channels)
     outbound = Outbound(store, settings.channels, settings.sink, OutboundMetrics(metrics.registry))
+    analyst = Analyst(store, outbox, AnalystMetrics(metrics.registry))
     config = uvicorn.Config(
-        create_app(store, metrics, settings.token, Outbox(store, settings.channels)),
+        create_app(store, metrics, settings.token, outbox),
         http="httptools",
         lifespan="off",
         log_config=None,
@@ -89,7 +93,7 @@ async def serve(settings: Settings) -> None:
         log.info("answering on %s:%d", settings.host, settings.port)
         try:
             async with asyncio.TaskGroup() as tasks:
-                work = [tasks.create_task(one.run()) for one in (store, outbound)]
+                work = [tasks.create_task(one.run()) for one in (store, outbound, analyst)]
                 await uvicorn.Server(config).serve(sockets=[listening])
                 for task in work:
                     task.cancel()

@@ -52,7 +52,7 @@ class Lease:
             began = loop.time()
             taken = await self._take()
             if taken is False:
-                log.warning("another process has taken over what is sent from here")
+                log.warning("another process has taken over: %s", self._name)
                 return None
             if taken:
                 until = began + LEASE_SECONDS

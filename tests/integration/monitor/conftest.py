@@ -4,7 +4,9 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-pytest.register_assert_rewrite("analystcases", "monitorkit", "monitorprocess", "paircases", "storecases", "upgradecases")
+pytest.register_assert_rewrite(
+    "analystcases", "monitorkit", "monitorprocess", "paircases", "storecases", "upgradecases"
+)
 
 from monitorkit import Clock, running  # noqa: E402 - after its asserts were made to explain themselves
 from postgresql import PostgreSQL, emptied  # noqa: E402

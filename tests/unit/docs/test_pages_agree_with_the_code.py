@@ -9,7 +9,7 @@ import pytest
 import typer
 import yaml
 
-from operators.api import parse_manifest
+from operators.api import METRICS, parse_manifest
 from operators.cli.app import app
 from router.translate import replies
 
@@ -127,3 +127,14 @@ def texts() -> Iterator[str]:
             for node in ast.walk(ast.parse(file.read_text())):
                 if isinstance(node, ast.Constant) and isinstance(node.value, str):
                     yield node.value
+
+
+def test_the_table_of_checks_says_what_the_rules_do() -> None:
+    page = (ROOT / "docs" / "api.md").read_text()
+    table = page.partition("| `metric` | is | bound | versus stable | samples |\n")[2].partition("\n\n")[0]
+    rows = [[cell.strip() for cell in row.strip("|").split(" | ")] for row in table.splitlines()[1:]]
+    units = {"share": "a share", "duration": "a duration", "number": "a number"}
+    assert [(name, bound, versus) for name, _, bound, versus, _ in rows] == [
+        (f"`{name}`", f"`{metric.bound}`: {units[metric.unit]}", "yes" if metric.versus else "no")
+        for name, metric in METRICS.items()
+    ]

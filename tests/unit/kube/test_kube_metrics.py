@@ -72,11 +72,12 @@ def test_a_check_without_a_say_is_shown_and_not_counted(metrics: Metrics) -> Non
     found = samples(metrics)
     counted = {name for name in found if name.startswith("tidegate_check_verdicts_total")}
     assert counted == {f'tidegate_check_verdicts_total{{check="errors",{LABELS},verdict="Pass"}}'}
-    of = 'tidegate_check_{}{{check="drift",name="iris",namespace="default"{}}}'
-    assert found[of.format("verdict", ',gates="false",verdict="Fail"')] == 1
-    assert found[of.format("verdict", ',gates="false",verdict="Pass"')] == 0
-    assert (found[of.format("value", "")], found[of.format("bound", "")]) == (0.4, 0.2)
-    assert of.format("low", "") not in found
+    of = {"namespace": "default", "name": "iris", "check": "drift"}
+    told = metrics.registry.get_sample_value
+    assert told("tidegate_check_verdict", of | {"gates": "false", "verdict": "Fail"}) == 1
+    assert told("tidegate_check_verdict", of | {"gates": "false", "verdict": "Pass"}) == 0
+    assert (told("tidegate_check_value", of), told("tidegate_check_bound", of)) == (0.4, 0.2)
+    assert told("tidegate_check_low", of) is None
 
 
 def test_a_rollout_tells_its_step_and_its_versions(metrics: Metrics) -> None:
@@ -102,7 +103,7 @@ def test_what_is_over_is_not_told_any_more(metrics: Metrics) -> None:
     metrics.decided(rollout(first), plan(RolloutStatus(stable=Revision("v2", "{}", "{}"))), 0.001)
     found = samples(metrics)
     assert f"tidegate_rollout_step{{{LABELS}}}" not in found
-    assert not [name for name in found if "candidate\"" in name or name.startswith("tidegate_check_verdict{")]
+    assert not [name for name in found if 'candidate"' in name or name.startswith("tidegate_check_verdict{")]
 
 
 def test_a_decision_that_failed_is_counted_as_such(metrics: Metrics) -> None:

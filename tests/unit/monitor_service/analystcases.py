@@ -95,7 +95,7 @@ class AnalystCases:
         assert event.details["column"] == feature
         assert feature in event.title
         assert event.severity == "warning"
-        assert "`tidegate drift iris`" in event.message
+        assert "`tidegate drift iris --version v1`" in event.message
         alarms = {name: desk.told("model_feature_drift_alarm", feature=name) for name in FEATURES}
         assert alarms == {name: float(name == feature) for name in FEATURES}
         farthest = max(FEATURES, key=lambda name: desk.told("model_feature_drift_psi", feature=name) or 0)
@@ -193,7 +193,7 @@ class AnalystCases:
         [event] = await desk.events("degradation")
         assert event.details["before"] == pytest.approx(0.05, abs=0.05)
         assert event.details["after"] == pytest.approx(0.4, abs=0.1)
-        assert "`tidegate drift iris`" in event.message
+        assert "`tidegate drift iris --version v1`" in event.message
         await desk.store.hear(said(label("l0", "b"), replace=True))
         await desk.look()
         assert await desk.events("degradation") == [event]
@@ -228,6 +228,7 @@ class AnalystCases:
         await desk.look()
         [event] = await desk.events("degradation")
         assert event.details["metric"] == "latency-p95-ms"
+        assert "`tidegate performance iris`" in event.message
         desk.begin()
         await desk.send(record("more", start + 21_601))
         await desk.look()

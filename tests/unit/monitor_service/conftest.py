@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-pytest.register_assert_rewrite("analystcases", "monitorkit", "monitorprocess", "paircases", "storecases", "upgradecases")
+pytest.register_assert_rewrite(
+    "analystcases", "monitorkit", "monitorprocess", "paircases", "storecases", "upgradecases"
+)
 
 from monitorkit import Clock, running  # noqa: E402 - after its asserts were made to explain themselves
 
