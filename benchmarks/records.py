@@ -1,7 +1,9 @@
-"""What records cost a replica: a server that keeps none against one that sends all of them to a real receiver.
+"""What records cost a replica: servers that send all of them to a real receiver against one that keeps none.
 
-Both serve the same iris model, each in a process of its own, without Envoy in front; requests have the headers that
-Envoy adds. Rounds are interleaved, so that a noisy neighbour disturbs both. `python -m benchmarks.records`.
+One keeps values as it does by default, one those of every request. All serve the same model, each in a process of its
+own, without Envoy in front; requests have one row and the headers that Envoy adds. The model `fast` adds up the row in
+microseconds, so that a record costs as large a part as it can; `iris` is the example. Rounds are interleaved, so that a
+noisy neighbour disturbs all. `python -m benchmarks.records`.
 """
 
 import argparse
@@ -14,23 +16,27 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import cycle
 from pathlib import Path
 
+import numpy as np
 import psutil
 import uvloop
 from sklearn.datasets import load_iris
 
 from benchmarks.client import Load, infer_body, post
 from serving.records import RecordsConfig
-from serving.runtimes import load
+from serving.records.config import ALL
+from serving.runtimes import LoadedModel, OutputSpec, Signature, load
 from serving.server import ModelServer, ServerConfig
 from serving.spec import InputSpec, ModelSource
 
 MODEL = Path("deployments/examples/models/iris-1.joblib").absolute()
+KEPT: dict[str, int | None] = {"default": None, "all": ALL}
+"""Of how many requests the servers keep values: their setting `sample`."""
 ID = b"0b9a8c1e-7d2f-4c55-9e1a-"
 """How every request's id begins."""
 COLUMNS = tuple(InputSpec(f"{part}_{size}") for part in ("sepal", "petal") for size in ("length", "width"))
@@ -69,10 +75,26 @@ def receive() -> None:
     print(Receiver.taken, flush=True)
 
 
-def serve(records: RecordsConfig | None) -> None:
-    """A replica's process."""
+class Fast:
+    """A model that costs next to nothing."""
+
+    signature = Signature("sum", len(COLUMNS), COLUMNS, InputSpec("input"), (OutputSpec("predict", "FP64", (-1,)),))
+
+    def predict(self, rows: np.ndarray, outputs: tuple[str, ...]) -> Mapping[str, np.ndarray]:
+        """Add up each row."""
+        return {name: rows.sum(axis=1) for name in outputs}
+
+
+def model_named(name: str) -> LoadedModel:
+    """One of the two."""
+    if name == "fast":
+        return Fast()
     with tempfile.TemporaryDirectory() as cache:
-        model = load(ModelSource(MODEL.as_uri(), "sklearn", inputs=COLUMNS), Path(cache))
+        return load(ModelSource(MODEL.as_uri(), "sklearn", inputs=COLUMNS), Path(cache))
+
+
+def serve(model: LoadedModel, records: RecordsConfig | None) -> None:
+    """A replica's process."""
     server = ModelServer(ServerConfig(model="iris", version="v1", records=records), model)
     print(server.start(), flush=True)
     sys.stdin.read()
@@ -135,53 +157,64 @@ async def measure(process: Process, requests: Sequence[bytes], seconds: float, c
 
 
 def compare(off: Sequence[Round], on: Sequence[Round], name: str) -> str:
-    """One figure: of each server the median (least to most), and the ratios of the rounds as median and quartiles."""
+    """One figure: of each server median and lower quartile, their ratios, and the ratios of the rounds as quartiles."""
     theirs, ours = ([float(getattr(figures, name)) for figures in group] for group in (off, on))
-    low, middle, high = statistics.quantiles([a / b for a, b in zip(ours, theirs, strict=True)], n=4)
-    columns = (
-        f"{statistics.median(values):,.1f} ({min(values):,.1f} to {max(values):,.1f})" for values in (theirs, ours)
+    (low, middle), (our_low, our_middle) = (statistics.quantiles(values, n=4)[:2] for values in (theirs, ours))
+    rounds = statistics.quantiles([a / b for a, b in zip(ours, theirs, strict=True)], n=4)
+    columns = (f"{middle:,.1f} (p25 {low:,.1f})", f"{our_middle:,.1f} (p25 {our_low:,.1f})")
+    ratios = f"{our_middle / middle:.3f} (p25 {our_low / low:.3f})"
+    return (
+        f"{name:24}" + "".join(f"{column:27}" for column in (*columns, ratios)) + " ".join(f"{r:.3f}" for r in rounds)
     )
-    return f"{name:20}" + "".join(f"{column:35}" for column in columns) + f"{middle:.3f} ({low:.3f} to {high:.3f})"
 
 
 def main() -> None:
     """Take the part that is asked for; without one, start the others and measure."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=60)
+    parser.add_argument("--model", choices=["fast", "iris"], help="only this one")
+    parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--seconds", type=float, default=0.5)
     parser.add_argument("--connections", type=int, default=16)
-    parser.add_argument("--sample", type=float, default=100.0, help="percent of the records with inputs and outputs")
-    parser.add_argument("--part", choices=["receive", "off", "on"], help=argparse.SUPPRESS)
+    parser.add_argument("--part", choices=["receive", "off", *KEPT], help=argparse.SUPPRESS)
     parser.add_argument("--url", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.part == "receive":
         receive()
     elif options.part is not None:
-        serve(RecordsConfig(options.url, sample=round(options.sample * 100)) if options.url else None)
+        records = None if options.part == "off" else RecordsConfig(options.url, sample=KEPT[options.part])
+        serve(model_named(options.model), records)
     else:
-        run(options)
+        print(
+            f"{platform.machine()}, {os.cpu_count()} cores, {options.connections} connections, {options.rounds} rounds"
+        )
+        for model in (options.model,) if options.model else ("fast", "iris"):
+            run(model, options)
 
 
-def run(options: argparse.Namespace) -> None:
-    """Run the rounds and print the table."""
+def run(model: str, options: argparse.Namespace) -> None:
+    """Run the rounds with one model and print its table."""
     receiver = Process("--part", "receive")
-    off = Process("--part", "off")
-    on = Process("--part", "on", "--sample", str(options.sample), "--url", f"http://127.0.0.1:{receiver.port}")
-    rounds: dict[Process, list[Round]] = {off: [], on: []}
+    url = f"http://127.0.0.1:{receiver.port}"
+    servers = {kept: Process("--part", kept, "--model", model, "--url", url) for kept in ("off", *KEPT)}
+    rounds: dict[str, list[Round]] = {kept: [] for kept in servers}
     requests = payloads()
-    for number in range(options.rounds + 1):
-        for process in (off, on) if number % 2 else (on, off):
-            figures = uvloop.run(measure(process, requests, options.seconds, options.connections))
-            if number:  # the first round is a warm-up
-                rounds[process].append(figures)
-    off.end()
-    answered, recorded, dropped = on.end()
+    order = list(servers)
+    for number in range(options.rounds + 2):
+        order = order[1:] + order[:1]
+        for kept in order:
+            figures = uvloop.run(measure(servers[kept], requests, options.seconds, options.connections))
+            if number > 1:  # the first rounds are a warm-up
+                rounds[kept].append(figures)
+    counts = {kept: process.end() for kept, process in servers.items()}
     (received,) = receiver.end()
-    print(f"{platform.machine()}, {os.cpu_count()} cores, {options.connections} connections, {options.rounds} rounds")
-    print(f"{'':20}{'records off':35}{'records on':35}on / off")
-    for name in Round.__dataclass_fields__:
-        print(compare(rounds[off], rounds[on], name))
-    print(f"{answered:,} requests answered, {recorded:,} records sent ({received:,} received), {dropped:,} dropped")
+    for kept in KEPT:
+        title = f"{model}, values: {kept}"
+        print(f"\n{title:24}{'records off':27}{'records on':27}{'on / off':27}quartiles of the rounds' ratios")
+        for name in Round.__dataclass_fields__:
+            print(compare(rounds["off"], rounds[kept], name))
+        answered, recorded, dropped = counts[kept]
+        print(f"{answered:,} requests answered, {recorded:,} records sent, {dropped:,} dropped")
+    print(f"{received:,} records received")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """One request and its answer, from the moment it is complete until its answer is handed to the connection."""
 
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 import orjson
@@ -10,6 +10,14 @@ from serving.errors import RequestError
 
 _MAX_MESSAGE = 2_000
 """Characters of an error's message that are sent."""
+
+
+MIRROR_HEADER: Final = b"tidegate-mirror"
+KEY_HEADER: Final = b"tidegate-key"
+SHARE_HEADER: Final = b"tidegate-share"
+ENVOYS_HEADERS: Final = frozenset({MIRROR_HEADER, KEY_HEADER, SHARE_HEADER})
+"""What Envoy says about a request: whether it is a copy for a candidate, the sticky key, and the share in basis points
+with which the version was chosen."""
 
 
 class Asker(Protocol):
@@ -31,12 +39,14 @@ class Exchange:
         "body",
         "cancel",
         "closes",
-        "marks",
+        "key",
         "method",
+        "mirror",
         "outputs",
         "reply",
         "request_id",
         "rows",
+        "share",
         "size",
         "url",
     )
@@ -50,7 +60,9 @@ class Exchange:
         request_id: bytes,
         body: bytes | bytearray,
         closes: bool,
-        marks: Mapping[bytes, bytes] | None = None,
+        mirror: bytes | None = None,
+        key: bytes | None = None,
+        share: bytes | None = None,
         began: float = 0.0,
     ) -> None:
         self._connection = connection
@@ -62,8 +74,10 @@ class Exchange:
         """Bytes of the body that came."""
         self.closes = closes
         """Whether the connection is closed after the answer."""
-        self.marks = marks
-        """The headers among `serving.records.MARKS` that came with the request; None without any."""
+        self.mirror = mirror
+        self.key = key
+        self.share = share
+        """The values of `ENVOYS_HEADERS` as they came; None of those that did not."""
         self.began = began
         """`time.monotonic()` of when the request was complete; 0 where no records are kept."""
         self.reply: bytes | None = None

@@ -14,9 +14,8 @@ from uuid import uuid4
 import httptools
 
 from serving.errors import RequestError
-from serving.exchange import Exchange
+from serving.exchange import ENVOYS_HEADERS, KEY_HEADER, SHARE_HEADER, Exchange
 from serving.limits import body_too_large, internal_error, no_upgrade
-from serving.records import MARKS
 from serving.site import Site
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -56,7 +55,9 @@ class Connection(asyncio.Protocol):
         self._in_head = False
         self._url = b""
         self._request_id: bytes | None = None
-        self._marks: dict[bytes, bytes] | None = None
+        self._mirror: bytes | None = None
+        self._key: bytes | None = None
+        self._share: bytes | None = None
         self._headers = 0
         self._head_bytes = 0
         self._unparsed_bytes = 0
@@ -156,10 +157,13 @@ class Connection(asyncio.Protocol):
             self._expects = True
         elif name == b"upgrade":
             self._refusal = no_upgrade()
-        elif name in MARKS:
-            if self._site.recorder is not None:
-                self._marks = self._marks or {}
-                self._marks[name] = value
+        elif name in ENVOYS_HEADERS:
+            if name == SHARE_HEADER:
+                self._share = value
+            elif name == KEY_HEADER:
+                self._key = value
+            else:
+                self._mirror = value
         elif name == b"content-encoding" and value.lower() != b"identity":
             self._refusal = RequestError(415, "unsupported_encoding", "a request body must not be compressed")
 
@@ -261,7 +265,9 @@ class Connection(asyncio.Protocol):
             request_id=request_id,
             body=self._body,
             closes=closes,
-            marks=self._marks,
+            mirror=self._mirror,
+            key=self._key,
+            share=self._share,
             began=0.0 if site.recorder is None else time.monotonic(),
         )
         self._body = b""

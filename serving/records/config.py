@@ -12,11 +12,15 @@ URL_VARIABLE: Final = "TIDEGATE_RECORDS_URL"
 """Where the monitor is, as in `http://127.0.0.1:8090`. Without it no records are kept."""
 TOKEN_FILE_VARIABLE: Final = "TIDEGATE_RECORDS_TOKEN_FILE"  # noqa: S105 - the name of a variable
 """A file with the bearer token that the monitor asks for; read again for every batch, so that it may be exchanged."""
+RATE_VARIABLE: Final = "TIDEGATE_RECORDS_RATE"
+"""Of how many requests in a second the record has inputs and outputs."""
 SAMPLE_VARIABLE: Final = "TIDEGATE_RECORDS_SAMPLE"
-"""Of how many percent of the requests the record has inputs and outputs."""
+"""Of how many percent of the requests the record has inputs and outputs, however many they are."""
 
 ALL: Final = 10_000
 """Every request, in basis points."""
+RATE: Final = 500.0
+"""The rate that is not set: two thousand requests of a usual A/B test in a few seconds still have all their values."""
 
 
 class BadRecordsConfig(ServerStartError):
@@ -27,27 +31,31 @@ class BadRecordsConfig(ServerStartError):
 class RecordsConfig:
     """How records are kept and sent.
 
-    `url` is the monitor's, with nothing after the port or a path that it is mounted at. `sample` is the share of the
-    requests, in basis points, whose record has inputs and outputs, `max_rows` how many rows of them. At most
-    `max_records` of together `max_bytes` wait; what comes then is dropped. They are written in blocks: as soon as there
-    are `block_records`, or their requests and answers have `block_bytes`, or after `block_seconds`. A batch ends with
-    the block that brings it to `batch_records` or `batch_bytes`; it is sent `batch_seconds` after its first block at
-    the latest. The monitor may take `answer_seconds` to answer; after a failure the same batch is sent again, after
-    pauses that grow from `first_pause` to `longest_pause` seconds. `close_seconds` are left for what waits when the
-    server ends.
+    `url` is the monitor's, with nothing after the port or a path that it is mounted at. `rate` is the number of
+    requests in a second, as a mean over `rate_seconds`, whose record has inputs and outputs; or `sample` is their
+    share, in basis points, whatever the rate. Of these, `max_rows` rows are kept. At most `max_records` of together
+    `max_bytes` wait; what comes then is dropped. Records are written in blocks: as soon as there are `block_records`
+    with values or `plain_records` without, or requests and answers with values have `block_bytes`, or after
+    `block_seconds`. A batch ends with the block that brings it to `batch_records` or `batch_bytes`; it is sent
+    `batch_seconds` after its first block at the latest. The monitor may take `answer_seconds` to answer; after a
+    failure the same batch is sent again, after pauses that grow from `first_pause` to `longest_pause` seconds.
+    `close_seconds` are left for what waits when the server ends.
     """
 
     url: str
     token_file: Path | None = None
-    sample: int = ALL
+    sample: int | None = None
+    rate: float = RATE
+    rate_seconds: float = 10.0
     max_rows: int = 64
-    max_records: int = 10_000
+    max_records: int = 20_000
     max_bytes: int = 64 << 20
     block_records: int = 64
+    plain_records: int = 256
     block_bytes: int = 256 << 10
     block_seconds: float = 0.05
-    batch_records: int = 2_000
-    batch_bytes: int = 1 << 20
+    batch_records: int = 5_000
+    batch_bytes: int = 2 << 20
     batch_seconds: float = 0.5
     answer_seconds: float = 5.0
     first_pause: float = 0.1
@@ -73,11 +81,25 @@ class RecordsConfig:
         if not url:
             return None
         token_file = environment.get(TOKEN_FILE_VARIABLE)
-        percent = environment.get(SAMPLE_VARIABLE) or "100"
-        try:
-            sample = float(percent) * 100
-            if not 0 <= sample <= ALL:
-                raise ValueError
-        except ValueError:
-            raise BadRecordsConfig(f"{SAMPLE_VARIABLE} must be a percentage from 0 to 100, not {percent!r}") from None
-        return cls(url, Path(token_file) if token_file else None, round(sample))
+        sample = _number(environment, SAMPLE_VARIABLE, "a percentage from 0 to 100", 0, 100)
+        rate = _number(environment, RATE_VARIABLE, "a number of requests in a second, from 0.001 on", 1e-3, 1e9)
+        return cls(
+            url,
+            Path(token_file) if token_file else None,
+            None if sample is None else round(sample * 100),
+            RATE if rate is None else rate,
+        )
+
+
+def _number(environment: Mapping[str, str], name: str, meaning: str, least: float, most: float) -> float | None:
+    """What a variable says; None when it is not set. Raises `BadRecordsConfig`."""
+    text = environment.get(name)
+    if not text:
+        return None
+    try:
+        number = float(text)
+        if not least <= number <= most:
+            raise ValueError
+    except ValueError:
+        raise BadRecordsConfig(f"{name} must be {meaning}, not {text!r}") from None
+    return number

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from itertools import chain, count
 from time import monotonic, time
 from typing import Any, Final
@@ -14,30 +14,38 @@ import xxhash
 from serving.exchange import header_text
 from serving.records.config import ALL
 
-MIRROR_MARK: Final = b"tidegate-mirror"
-KEY_MARK: Final = b"tidegate-key"
-SHARE_MARK: Final = b"tidegate-share"
-MARKS: Final = frozenset({MIRROR_MARK, KEY_MARK, SHARE_MARK})
-"""The headers that Envoy sets: whether a request is a copy for a candidate, the sticky key, and the share in basis
-points with which the version was chosen."""
-
 MAX_TEXT: Final = 256
 """Bytes of an id or a key that are kept; a longer one is replaced by its xxh128, the same for equal values."""
 
-SAMPLING_SEED: Final = 1
-"""Envoy chooses versions by the same hash of the same id with seed 0. If sampling did too, a small sample would hold
-the requests of the first version only."""
-
-Answered = tuple[
-    bytes, Mapping[bytes, bytes] | None, float, float, int, np.ndarray | None, Mapping[str, np.ndarray] | None
-]
-"""Of an answered exchange: id, marks, `time.monotonic()` of its begin and its end, status, rows, outputs.
-
-A bare tuple: it is made for every request, and while it waits the exchange's memory is used again for the next one.
-"""
-
 _PLAIN: Final = bytes(range(0x20, 0x7F))
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+
+@dataclass(slots=True)
+class Gathered:
+    """Answered exchanges that wait to be written, column by column: all of them with values or none.
+
+    An object for each exchange would cost more to make, to take apart, and for the garbage collector to look at.
+    """
+
+    ids: list[bytes] = field(default_factory=list)
+    ended: list[float] = field(default_factory=list)
+    """`time.monotonic()` of when they were answered."""
+    us: list[int] = field(default_factory=list)
+    statuses: list[int] = field(default_factory=list)
+    rows: list[int] = field(default_factory=list)
+    mirrors: list[bytes | None] = field(default_factory=list)
+    keys: list[bytes | None] = field(default_factory=list)
+    shares: list[bytes | None] = field(default_factory=list)
+    tables: list[np.ndarray] = field(default_factory=list)
+    """What the model was asked; an empty list without values."""
+    answers: list[Mapping[str, np.ndarray] | None] = field(default_factory=list)
+    """What it said; None of those where it failed."""
+
+    def only(self, places: Iterable[int]) -> "Gathered":
+        """Some of them."""
+        columns = [getattr(self, column.name) for column in fields(self)]
+        return Gathered(*([column[place] for place in places] if column else [] for column in columns))
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,74 +61,58 @@ class Encoder:
     """Writes blocks. `columns` are the names of the model's inputs in its order; see `RecordsConfig` for the rest."""
 
     columns: tuple[str, ...]
-    sample: int
     max_rows: int
 
-    def encode(self, answered: Sequence[Answered]) -> list[Block]:
-        """The records: those without values in one block, the others by the names of their outputs.
+    def encode(self, gathered: Gathered) -> list[Block]:
+        """The records, by the names of their outputs.
 
         Columns that have no names are called by their positions: "0", "1", … Raises for values that are no JSON.
         """
-        every = self.sample == ALL
-        kinds = [
-            None if rows is None or not (every or self._chosen(name)) else () if outputs is None else tuple(outputs)
-            for name, _, _, _, _, rows, outputs in answered
-        ]
-        if kinds.count(kinds[0]) == len(kinds):
-            return [self._block(kinds[0], answered)]
+        kinds = [() if outputs is None else tuple(outputs) for outputs in gathered.answers]
+        if not kinds or kinds.count(kinds[0]) == len(kinds):
+            return [self._block(gathered)]
         return [
-            self._block(kind, [one for one, its in zip(answered, kinds, strict=True) if its == kind])
+            self._block(gathered.only([place for place, its in enumerate(kinds) if its == kind]))
             for kind in dict.fromkeys(kinds)
         ]
 
-    def _chosen(self, request_id: bytes) -> bool:
-        return xxhash.xxh64_intdigest(request_id, SAMPLING_SEED) % ALL < self.sample
-
-    def _block(self, kind: tuple[str, ...] | None, answered: Sequence[Answered]) -> Block:
-        """Records with inputs and with the outputs that `kind` names; with neither when it is None.
-
-        A column in which every value is the one that its absence stands for is left out.
-        """
-        names, marks, began, ended, statuses, tables, answers = zip(*answered, strict=True)
+    def _block(self, gathered: Gathered) -> Block:
+        """Records with the same outputs. A column in which every value is the usual one is left out."""
         to_wall = time() - monotonic()
-        rows = [0 if table is None else len(table) for table in tables]
+        statuses, rows, shares, records = gathered.statuses, gathered.rows, gathered.shares, len(gathered.ids)
         block: dict[str, Any] = {
-            "id": _texts(names),
-            "at": [int((end + to_wall) * 1e6) for end in ended],
-            "us": [int((end - begin) * 1e6) for begin, end in zip(began, ended, strict=True)],
+            "id": _texts(gathered.ids),
+            "at": [int((end + to_wall) * 1e6) for end in gathered.ended],
+            "us": gathered.us,
         }
-        if statuses.count(200) != len(statuses):
+        if statuses.count(200) != records:
             block["status"] = statuses
-        if rows.count(1) != len(rows):
+        if rows.count(1) != records:
             block["rows"] = rows
-        if any(marks):
-            block |= _marked([each or {} for each in marks])
-        if kind is not None:
-            limit = self.max_rows
-            if max(rows) > limit:
-                block["kept"] = [min(each, limit) for each in rows]
-                tables = tuple(table[:limit] for table in tables)
-            columns = np.concatenate(tables).T.tolist()
-            block["inputs"] = dict(zip(self.columns or map(str, count()), columns, strict=False))
-            if kind:
-                block["outputs"] = {output: _joined([each[output] for each in answers], limit) for output in kind}
-        return Block(len(answered), orjson.dumps(block))
+        if any(gathered.mirrors):
+            block["mirrored"] = [mirror == b"1" for mirror in gathered.mirrors]
+        if any(gathered.keys):
+            keys = _texts([key or b"" for key in gathered.keys])
+            block["key"] = keys if all(keys) else [key or None for key in keys]
+        if any(shares):
+            same = shares.count(shares[0]) == records
+            block["share"] = [_points(shares[0])] * records if same else [_points(share) for share in shares]
+        if gathered.tables:
+            block |= self._values(gathered)
+        return Block(records, orjson.dumps(block))
 
-
-def _marked(marks: Sequence[Mapping[bytes, bytes]]) -> dict[str, list[Any]]:
-    """The columns of what Envoy said about requests."""
-    columns: dict[str, list[Any]] = {}
-    mirrored = [each.get(MIRROR_MARK) == b"1" for each in marks]
-    if any(mirrored):
-        columns["mirrored"] = mirrored
-    keys = [each.get(KEY_MARK, b"") for each in marks]
-    if any(keys):
-        columns["key"] = [key or None for key in _texts(keys)]
-    shares = [each.get(SHARE_MARK) for each in marks]
-    points = {share: _points(share) for share in set(shares)}
-    if any(each is not None for each in points.values()):
-        columns["share"] = [points[share] for share in shares]
-    return columns
+    def _values(self, gathered: Gathered) -> dict[str, Any]:
+        """The columns of the values, and how many rows of each record are in them, unless it is all of them."""
+        limit, tables, answers = self.max_rows, gathered.tables, gathered.answers
+        columns: dict[str, Any] = {}
+        if max(gathered.rows) > limit:
+            columns["kept"] = [min(each, limit) for each in gathered.rows]
+            tables = [table[:limit] for table in tables]
+        inputs = np.concatenate(tables).T.tolist()
+        columns["inputs"] = dict(zip(self.columns or map(str, count()), inputs, strict=False))
+        if answers[0]:
+            columns["outputs"] = {name: _joined([each[name] for each in answers if each], limit) for name in answers[0]}
+        return columns
 
 
 def _points(share: bytes | None) -> int | None:

@@ -1,9 +1,9 @@
 """What the server's thread does for records: it gathers answered exchanges, and writes them in blocks into a queue.
 
 The JSON of a block is written here, soon after the answers are on their way, and not on the sender's thread: there it
-would hold the interpreter's lock all the same, and read hundreds of small objects that have left the cache by then and
-that the garbage collector has had to visit. A block of some dozens costs half of what as many single records cost; of
-more, the collector notices (`benchmarks/records.py`).
+would hold the interpreter's lock all the same, and read objects that have left the cache by then. A block of some
+dozens costs half of what as many single records cost; of more with values, the garbage collector notices
+(`benchmarks/records.py`). Of records without values nothing is kept that it looks at.
 """
 
 import logging
@@ -14,7 +14,8 @@ from time import monotonic
 
 from serving.exchange import Exchange
 from serving.records.config import RecordsConfig
-from serving.records.encoding import Answered, Block, Encoder
+from serving.records.encoding import Block, Encoder, Gathered
+from serving.records.sampling import Sampling
 
 log = logging.getLogger(__name__)
 
@@ -31,12 +32,14 @@ class Recorder:
     def __init__(self, config: RecordsConfig, columns: tuple[str, ...], paths: frozenset[bytes], later: Later) -> None:
         """`columns` are the names of the model's inputs, `paths` those where it is asked."""
         self._config = config
-        self._encoder = Encoder(columns, config.sample, config.max_rows)
+        self._encoder = Encoder(columns, config.max_rows)
+        self._sampling = Sampling(config)
         self._paths = paths
         self._later = later
         self._timed = False
-        self._gathered: list[Answered] = []
-        self._gathered_bytes = 0
+        self._plain = Gathered()
+        self._valued = Gathered()
+        self._valued_bytes = 0
         self._queue: deque[Block] = deque()
         self._wake = threading.Event()
         self._closed = False
@@ -52,28 +55,29 @@ class Recorder:
         """Keep the record of an answered exchange, if it asked the model and there is room. Never waits or raises."""
         if exchange.url not in self._paths and exchange.url.partition(b"?")[0] not in self._paths:
             return
-        config = self._config
-        gathered = self._gathered
-        if self._added - self._taken + len(gathered) >= config.max_records:
-            self.dropped += 1
-            return
-        gathered.append(
-            (
-                exchange.request_id,
-                exchange.marks,
-                exchange.began,
-                monotonic(),
-                status,
-                exchange.rows,
-                exchange.outputs,
-            )
-        )
-        self._gathered_bytes += exchange.size + len(exchange.reply or b"")
-        if len(gathered) >= config.block_records or self._gathered_bytes >= config.block_bytes:
-            self._write()
+        config, ended, rows = self._config, monotonic(), exchange.rows
+        if rows is not None and self._sampling.chooses(exchange.request_id):
+            gathered = self._valued
+            gathered.tables.append(rows)
+            gathered.answers.append(exchange.outputs)
+            self._valued_bytes += exchange.size + len(exchange.reply or b"")
+            limit = 0 if self._valued_bytes >= config.block_bytes else config.block_records
+        else:
+            gathered, limit = self._plain, config.plain_records
+        ids = gathered.ids
+        ids.append(exchange.request_id)
+        gathered.ended.append(ended)
+        gathered.us.append(int((ended - exchange.began) * 1e6))
+        gathered.statuses.append(status)
+        gathered.rows.append(0 if rows is None else len(rows))
+        gathered.mirrors.append(exchange.mirror)
+        gathered.keys.append(exchange.key)
+        gathered.shares.append(exchange.share)
+        if len(ids) >= limit:
+            self._write(gathered)
         elif not self._timed:
             self._timed = True
-            self._later(config.block_seconds, self._write_in_time)
+            self._later(config.block_seconds, self._write_all)
 
     def take(self) -> list[Block]:
         """The next batch, as soon as it is full or old enough; once closed, what is left, and at last nothing."""
@@ -98,7 +102,7 @@ class Recorder:
 
     def close(self) -> None:
         """Let `take` wait no more. Nothing is added any more: the server's thread calls this, or has ended."""
-        self._write()
+        self._write_all()
         self._closed = True
         self._wake.set()
 
@@ -110,28 +114,39 @@ class Recorder:
             or self._added_bytes - self._taken_bytes >= config.batch_bytes
         )
 
-    def _write_in_time(self) -> None:
+    def _write_all(self) -> None:
         self._timed = False
-        self._write()
+        self._write(self._plain)
+        self._write(self._valued)
 
-    def _write(self) -> None:
+    def _write(self, gathered: Gathered) -> None:
         """Put what has been gathered in the queue."""
-        answered, self._gathered, self._gathered_bytes = self._gathered, [], 0
-        if not answered:
+        if gathered is self._plain:
+            self._plain = Gathered()
+        else:
+            self._valued, self._valued_bytes = Gathered(), 0
+        records = len(gathered.ids)
+        if not records:
             return
-        if self._added_bytes - self._taken_bytes >= self._config.max_bytes:  # before it is written for nothing
-            self.dropped += len(answered)
+        self._sampling.saw(records, gathered.ended[-1])
+        config = self._config
+        if (
+            self._added - self._taken + records > config.max_records
+            or self._added_bytes - self._taken_bytes >= config.max_bytes
+        ):  # before it is written for nothing
+            self.dropped += records
             return
-        for block in self._blocks(answered):
+        for block in self._blocks(gathered):
             self._put(block)
 
-    def _blocks(self, answered: list[Answered]) -> list[Block]:
+    def _blocks(self, gathered: Gathered) -> list[Block]:
         """The records as JSON. One that cannot be written is dropped, and takes no other with it."""
         try:
-            return self._encoder.encode(answered)
+            return self._encoder.encode(gathered)
         except Exception:
-            if len(answered) > 1:
-                return [block for one in answered for block in self._blocks([one])]
+            if len(gathered.ids) > 1:
+                places = range(len(gathered.ids))
+                return [block for place in places for block in self._blocks(gathered.only([place]))]
             if not self._failed:
                 log.exception("a record could not be written, and is dropped; others like it are not logged")
             self._failed = True

@@ -67,8 +67,12 @@ dashboard-port: "8265"
   value: http://{{ include "tidegate.monitorAddress" .root }}
 - name: TIDEGATE_RECORDS_TOKEN_FILE
   value: /etc/tidegate/monitor/token
+- name: TIDEGATE_RECORDS_RATE
+  value: {{ .root.Values.monitor.records.rate | quote }}
+{{- if ne (toString .root.Values.monitor.records.sample) "" }}
 - name: TIDEGATE_RECORDS_SAMPLE
   value: {{ .root.Values.monitor.records.sample | quote }}
+{{- end }}
 {{- end }}
 {{- with .root.Values.ray.extraEnv }}
 {{ toYaml . }}

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import shutil
+import time
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
@@ -13,10 +15,11 @@ import numpy as np
 from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
 from sklearn.tree import DecisionTreeClassifier
-from stackkit import DEADLINE, Stack, canary, first_version, healthy, healthy_with, load_on, until
+from stackkit import DEADLINE, MODELS, Stack, canary, first_version, healthy, healthy_with, load_on, until
 
 from benchmarks.client import LOOPBACK, Answer, Load, infer_body, post
 
+COLUMNS = ("sepal_length", "sepal_width", "petal_length", "petal_width")
 COINS = 2_000
 """Requests between two pieces of feedback."""
 
@@ -116,3 +119,36 @@ async def test_a_candidate_whose_answers_are_right_two_points_more_often_is_prom
             await crowd.ask_and_tell(COINS)
     assert any("feedback-accuracy" in line["message"] for line in status["history"] if line["reason"] == "Winner")
     await asyncio.to_thread(stack.cli, "delete", "learns")
+
+
+async def test_a_feature_that_drifts_is_named_within_a_thousand_requests(stack: Stack, tmp_path: Path) -> None:
+    """The reference is what the version was asked first, as no statistics file is beside the model."""
+    inputs = [{"name": name, "datatype": "FP64"} for name in COLUMNS]
+    model = model_at(shutil.copy(MODELS / "iris-1.joblib", tmp_path)) | {"inputs": inputs}
+    await first_version(stack, "moves", model=model)
+    dice, path = Random(5), "/v2/models/moves/infer"
+
+    async def ask(requests: int, wider: float) -> None:
+        flowers = ([dice.gauss(6, 0.8), dice.gauss(3, 0.4), dice.gauss(4, 1.8)] for _ in range(requests))
+        rows = ([*flower, dice.gauss(1.2, 0.8) + wider] for flower in flowers)
+        load = Load(stack.port, (post(path, infer_body([row])) for row in rows), pace=0.01)
+        await load.run(connections=4)
+        assert load.tally.failed == 0, load.tally.failures[:3]
+
+    def reported(seconds: float) -> list[str]:
+        """What has drifted; none may by the end of the time."""
+        deadline = time.monotonic() + seconds
+        while True:
+            said = json.loads(stack.cli("events", "moves", "-o", "json").stdout)["events"]
+            titles = [event["title"] for event in said if event["kind"] == "drift"]
+            if titles or time.monotonic() > deadline:
+                return titles
+            time.sleep(0.5)
+
+    await ask(1_500, wider=0.0)
+    assert await asyncio.to_thread(reported, 10) == []
+    await ask(1_000, wider=0.8)
+    titles = await asyncio.to_thread(reported, DEADLINE)
+    assert "The feature petal_width of moves has drifted" in titles
+    assert not any("sepal" in title or "petal_length" in title for title in titles)
+    await asyncio.to_thread(stack.cli, "delete", "moves")

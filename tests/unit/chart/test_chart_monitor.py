@@ -68,6 +68,21 @@ def test_replicas_routers_and_operator_find_the_monitor(values: tuple[str, ...])
         assert mounts["/etc/tidegate/monitor"] == "monitor-token"
 
 
+@pytest.mark.parametrize(
+    ("value", "rate", "sample"),
+    [
+        ("ray.mode=embedded", "500", None),
+        ("monitor.records.rate=20", "20", None),
+        ("monitor.records.sample=0", "500", "0"),
+    ],
+)
+def test_values_are_kept_up_to_a_rate_or_of_a_share(value: str, rate: str, sample: str | None) -> None:
+    objects = render(value)
+    for pod in [pod for name, pod in templates(objects) if "-ray-" in name]:
+        told = variables(container(pod, "ray"))
+        assert (told["TIDEGATE_RECORDS_RATE"], told.get("TIDEGATE_RECORDS_SAMPLE")) == (rate, sample)
+
+
 def test_without_a_monitor_nobody_hears_of_one() -> None:
     objects = render("monitor.enabled=false")
     assert not [one["metadata"]["name"] for one in objects if "monitor" in one["metadata"]["name"]]

@@ -80,9 +80,10 @@ def _records(block):
     for place in range(count):
         record = {name: values[place] for name, values in columns.items() if values[place] is not None}
         start, end = sum(kept[:place]), sum(kept[: place + 1])
-        yield record | {
-            part: {name: values[start:end] for name, values in each.items()} for part, each in parts.items()
-        }
+        if start < end:
+            for part, each in parts.items():
+                record[part] = {name: values[start:end] for name, values in each.items()}
+        yield record
 
 
 class Monitor(ThreadingHTTPServer):
