@@ -53,9 +53,10 @@ class Recorder:
 
     def add(self, exchange: Exchange, status: int) -> None:
         """Keep the record of an answered exchange, if it asked the model and there is room. Never waits or raises."""
-        if exchange.url not in self._paths and exchange.url.partition(b"?")[0] not in self._paths:
+        rows = exchange.rows
+        if rows is None and exchange.url not in self._paths and exchange.url.partition(b"?")[0] not in self._paths:
             return
-        config, ended, rows = self._config, monotonic(), exchange.rows
+        config, ended = self._config, monotonic()
         if rows is not None and self._sampling.chooses(exchange.request_id):
             gathered = self._valued
             gathered.tables.append(rows)
