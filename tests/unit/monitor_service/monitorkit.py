@@ -1,10 +1,12 @@
 """What tests of the monitor have in common: batches, a running store, an API to ask, and counting the long way."""
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -197,3 +199,17 @@ def counted(
             ),
         )
     return found
+
+
+@asynccontextmanager
+async def away(folder: Path) -> AsyncIterator[None]:
+    """Nobody can write to the SQLite database in the folder.
+
+    Whoever writes just now is waited for, which takes this thread: its commit is asked for from here.
+    """
+    connection = sqlite3.connect(folder / "records.db", isolation_level=None, check_same_thread=False)
+    await asyncio.to_thread(connection.execute, "BEGIN EXCLUSIVE")
+    try:
+        yield
+    finally:
+        connection.close()

@@ -1,13 +1,10 @@
 """What the monitor tells Prometheus of models' traffic: every stored record once, without a series too many."""
 
 import asyncio
-import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from monitorkit import DEADLINE, Clock, Sender, record, running
+from monitorkit import DEADLINE, Clock, Sender, away, record, running
 from prometheus_client import CollectorRegistry
 
 from monitor.store.metrics import Metrics
@@ -87,17 +84,6 @@ async def test_a_batch_that_is_sent_again_counts_once(store: Store, metrics: Met
     assert answered(metrics) == 2
 
 
-@contextmanager
-def away(folder: Path) -> Iterator[None]:
-    """Nobody can write to the database."""
-    connection = sqlite3.connect(folder / "records.db", isolation_level=None)
-    connection.execute("BEGIN EXCLUSIVE")
-    try:
-        yield
-    finally:
-        connection.close()
-
-
 async def test_what_was_in_the_spool_counts_once_and_when_it_is_stored(
     url: str, tmp_path: Path, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -105,7 +91,7 @@ async def test_what_was_in_the_spool_counts_once_and_when_it_is_stored(
     sender = Sender()
     sent = [sender.send(record("a")), sender.send(record("b"))]
     async with running(url, metrics, spool=Spool(tmp_path / "spool", 1 << 20)) as store:
-        with away(tmp_path):
+        async with away(tmp_path):
             for batch in (*sent, sent[0]):
                 await store.store(batch)
             assert answered(metrics) is None

@@ -238,6 +238,15 @@ async def test_more_than_may_wait_is_sent_away(url: str, monkeypatch: pytest.Mon
 async def test_the_api_describes_itself(store: Store) -> None:
     async with api(store) as client:
         paths = (await client.get("/openapi.json")).json()["paths"]
-        internal = ("baselines", "compare", "drift", "evidence", "events", "exposures", "performance", "records")
-        expected = {f"/internal/v1/{name}" for name in (*internal, "records/{request_id}", "tallies", "versions")}
+        reports = (
+            "baselines",
+            "compare",
+            "drift",
+            "evidence",
+            "performance",
+            "records/{request_id}",
+            "sample",
+            "versions",
+        )
+        expected = {f"/internal/v1/{name}" for name in (*reports, "events", "exposures", "records", "tallies")}
         assert set(paths) == expected | {"/api/v1/models/{name}/feedback"}

@@ -1,13 +1,12 @@
 """What is handed in while the database is away: kept on disk, and stored in order when it is back."""
 
 import asyncio
-import sqlite3
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
-from monitorkit import DEADLINE, Clock, Sender, api, label, record, reward, running, said, started, tallies
+from monitorkit import DEADLINE, Clock, Sender, api, away, label, record, reward, running, said, started, tallies
 from paircases import copy, live, stored
 from storecases import measured
 
@@ -37,17 +36,6 @@ async def store(url: str, metrics: Metrics, clock: Clock, spool: Spool) -> Async
         yield opened
 
 
-@contextmanager
-def away(folder: Path) -> Iterator[None]:
-    """Nobody can write to the database."""
-    connection = sqlite3.connect(folder / "records.db", isolation_level=None)
-    connection.execute("BEGIN EXCLUSIVE")
-    try:
-        yield
-    finally:
-        connection.close()
-
-
 async def until_stored(metrics: Metrics) -> None:
     async with asyncio.timeout(DEADLINE):
         while measured(metrics, "spool_entries"):  # noqa: ASYNC110 - a metric cannot be awaited
@@ -57,7 +45,7 @@ async def until_stored(metrics: Metrics) -> None:
 @asynccontextmanager
 async def through_an_outage(tmp_path: Path, metrics: Metrics) -> AsyncIterator[None]:
     """The block runs while the database is away; afterwards it is back, and has what was kept."""
-    with away(tmp_path):
+    async with away(tmp_path):
         yield
         assert measured(metrics, "spool_entries") > 0
     await until_stored(metrics)
@@ -169,7 +157,7 @@ async def test_a_full_spool_sends_away_and_what_it_holds_is_stored(
 async def test_a_store_whose_database_was_not_there_at_the_start_keeps_what_comes(
     url: str, metrics: Metrics, clock: Clock, spool: Spool, tmp_path: Path
 ) -> None:
-    with away(tmp_path):
+    async with away(tmp_path):
         async with started(url, metrics, clock, spool) as store:
             assert await store.store(Sender().send(record("1"))) == Taken(1)
             with pytest.raises(StoreUnavailable, match="has not been reached yet"):
@@ -184,7 +172,7 @@ async def test_after_a_restart_what_was_kept_comes_before_what_comes_then(
 ) -> None:
     async with running(url, metrics, clock, spool) as store:
         await store.store(Sender().send(record("1")))
-        with away(tmp_path):
+        async with away(tmp_path):
             await store.hear(said(reward("1", 1)))
     async with running(url, metrics, clock, Spool(tmp_path / "spool", 1 << 20)) as store:
         with suppress(FeedbackConflict):  # the other one may be stored by then
