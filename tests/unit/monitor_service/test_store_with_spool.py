@@ -157,11 +157,10 @@ async def test_a_full_spool_sends_away_and_what_it_holds_is_stored(
 async def test_a_store_whose_database_was_not_there_at_the_start_keeps_what_comes(
     url: str, metrics: Metrics, clock: Clock, spool: Spool, tmp_path: Path
 ) -> None:
-    async with away(tmp_path):
-        async with started(url, metrics, clock, spool) as store:
-            assert await store.store(Sender().send(record("1"))) == Taken(1)
-            with pytest.raises(StoreUnavailable, match="has not been reached yet"):
-                await store.ready()
+    async with away(tmp_path), started(url, metrics, clock, spool) as store:
+        assert await store.store(Sender().send(record("1"))) == Taken(1)
+        with pytest.raises(StoreUnavailable, match="has not been reached yet"):
+            await store.ready()
     async with running(url, metrics, clock, Spool(tmp_path / "spool", 1 << 20)) as store:
         await until_stored(metrics)
         assert (await tallies(store))["v1"].requests == 1
