@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator
 from typing import Any, Final
 
-from sqlalchemy import Delete, Table, delete, select, tuple_
+from sqlalchemy import Delete, Table, and_, delete, exists, select, tuple_
 
 from monitor.store import partitions
 from monitor.store.database import Database
@@ -17,6 +17,7 @@ from monitor.store.schema import (
     records,
     senders,
     tallies,
+    watches,
 )
 
 STEP: Final = 1_000
@@ -37,7 +38,9 @@ async def forget(database: Database, before: int) -> AsyncGenerator[int, None]:
             async for count in _steps(database, _old_of(table, namespace, model, minute)):
                 yield count
     old_events = select(events.c.id).where(events.c.at < minute * MINUTE)
+    theirs = and_(*(records.c[name] == watches.c[name] for name in ("namespace", "model", "version")))
     for table, condition in (
+        (watches, ~exists().where(theirs)),
         (deliveries, deliveries.c.event_id.in_(old_events)),
         (events, events.c.at < minute * MINUTE),
         (feedback, feedback.c.received_at < minute * MINUTE),

@@ -9,14 +9,14 @@ from alembic.migration import MigrationContext
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from monitorkit import NOON, OF, Clock, Sender, counted, label, record, reward, running, said, tallies
-from sqlalchemy import text
+from sqlalchemy import insert, select, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from monitor.store.database import StoreTooNew, database_url
 from monitor.store.entries import Batch, Feedback
 from monitor.store.feedback import FeedbackConflict, Heard
 from monitor.store.metrics import Metrics
-from monitor.store.schema import metadata
+from monitor.store.schema import metadata, watches
 from monitor.store.senders import Taken
 from monitor.store.service import Store
 from monitor.tallies import LabelTally, RewardTally, ShareTally, VersionTally
@@ -280,6 +280,17 @@ class RetentionCases:
         clock.now = NOON + 86_400 + 40_000
         await store.clean()
         assert measured(metrics, "deleted_rows_total") == 7 * 4  # two records, their minute, the sender
+
+    async def test_watches_go_with_the_last_record_of_their_version(self, store: Store, clock: Clock) -> None:
+        fixed = {"namespace": OF[0], "model": OF[1], "family": "features", "reference": "", "position": 0, "state": {}}
+        async with store.writing() as connection:
+            await connection.execute(insert(watches), [fixed | {"version": name} for name in ("v1", "v2")])
+        await store.store(Sender("v1").send(record("1", NOON)))
+        clock.now = NOON + 86_400 + 40_000
+        await store.store(Sender("v2", "replica-2").send(record("2", clock.now)))
+        await store.clean()
+        async with store.reading() as connection:
+            assert list((await connection.execute(select(watches.c.version))).scalars()) == ["v2"]
 
 
 class MigrationCases:
