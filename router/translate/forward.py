@@ -26,6 +26,9 @@ from router.translate.selection import (
 from router.translate.values import duration, packed
 
 BUFFER_FILTER = "envoy.filters.http.buffer"
+HOST_PICKS = 30
+"""How often a replica is picked for a retry until it is another one. A dead replica has the fewest requests under way, so
+that of two the balancer picks it three times of four: with five picks one retry in five went there again."""
 RETRY_BACKOFF_SECONDS = (0.01, 0.1)
 """The mean of the first pause before a retry, and the longest."""
 
@@ -139,7 +142,7 @@ def _retry_policy(retry: Retry) -> rc.RetryPolicy | None:
                 typed_config=packed(previous_hosts_pb2.PreviousHostsPredicate()),
             )
         ],
-        host_selection_retry_max_attempts=5,
+        host_selection_retry_max_attempts=HOST_PICKS,
         retry_back_off=rc.RetryPolicy.RetryBackOff(base_interval=duration(first), max_interval=duration(longest)),
     )
 
