@@ -83,6 +83,10 @@ def _read_text(name: str, folder: Path, text: str, documents: list[Document], pr
         problems.append(f"{where}: not valid YAML: {error.problem or error}")
     except yaml.YAMLError as error:
         problems.append(f"{name}: not valid YAML: {' '.join(str(error).split())}")
+    except ValueError:  # Python reads no decimal number of more than 4300 digits
+        problems.append(f"{name}: holds a number that is too long to be read")
+    except RecursionError:
+        problems.append(f"{name}: is nested too deeply to be read")
     else:
         if not found:
             problems.append(f"{name}: holds no manifest")

@@ -5,7 +5,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from operators.cli import feedback, manifests, profile, reports, show, simulate, wishes
+from operators.cli import convert, feedback, manifests, profile, reports, show, simulate, wishes
 from operators.cli.errors import sentence
 from operators.cli.program import PLUGIN, TIDEGATE, Program
 
@@ -68,6 +68,7 @@ def command_line(program: Program) -> typer.Typer:
         line.command()(program.command(command))
     line.command()(simulate.simulate)
     line.command()(profile.profile)
+    line.command()(convert.convert)
     line.command()(version)
     return line
 

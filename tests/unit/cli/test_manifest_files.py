@@ -43,6 +43,8 @@ def test_a_date_stays_text_as_in_json() -> None:
         ("spec:\n  a: 1\n  a: 2\n", "standard input:3: not valid YAML: the field 'a' stands twice"),
         ("- a\n", "standard input:1: a manifest is a mapping of fields, this is a list"),
         ("", "standard input: holds no manifest"),
+        ("a: " + "9" * 5000, "standard input: holds a number that is too long to be read"),
+        ("a: " + "[" * 5000, "standard input: is nested too deeply to be read"),
         ("? [a]\n: 1\n", "standard input:1: not valid YAML: found unhashable key"),
     ],
 )
