@@ -27,8 +27,8 @@ from router.translate.values import duration, packed
 
 BUFFER_FILTER = "envoy.filters.http.buffer"
 HOST_PICKS = 30
-"""How often a replica is picked for a retry until it is another one. A dead replica has the fewest requests under way, so
-that of two the balancer picks it three times of four: with five picks one retry in five went there again."""
+"""How often a replica is picked for a retry until it is another one. A dead replica has the fewest requests under way,
+so that of two the balancer picks it three times of four: with five picks one retry in five went there again."""
 RETRY_BACKOFF_SECONDS = (0.01, 0.1)
 """The mean of the first pause before a retry, and the longest."""
 
