@@ -1,7 +1,7 @@
 # Everything a developer does. `make help` lists it.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup models run demo test images e2e lint format bench-spine bench-records bench-store bench-peeking bench-identical golden semantics crd clean
+.PHONY: help setup models run demo test images e2e lint format bench-spine bench-records bench-store bench-peeking bench-identical bench-peers golden semantics crd clean
 
 UV_VERSION := 0.13.8
 PYTHON ?= python3.11
@@ -83,6 +83,9 @@ bench-peeking: setup ## How often gates are wrong that are watched all the time,
 
 bench-identical: models ## Two hundred rollouts of twins: how often is one taken for worse?
 	$(BIN)/python -m benchmarks.identical
+
+bench-peers: models ## Set up every peer in an environment of its own, and see that it answers rightly
+	$(BIN)/python -m benchmarks.peers check
 
 clean: ## Remove the environment, caches and trained models
 	rm -rf .venv .uv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache deployments/examples/models
