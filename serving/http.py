@@ -6,8 +6,8 @@ Envoy, in front of every replica, does.
 
 import asyncio
 import logging
-import time
 from collections import deque
+from time import monotonic
 from typing import cast
 from uuid import uuid4
 
@@ -268,7 +268,7 @@ class Connection(asyncio.Protocol):
             mirror=self._mirror,
             key=self._key,
             share=self._share,
-            began=0.0 if site.recorder is None else time.monotonic(),
+            began=0.0 if site.recorder is None else monotonic(),
         )
         self._body = b""
         self._closing = closes

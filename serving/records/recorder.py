@@ -15,7 +15,7 @@ from time import monotonic
 from serving.exchange import Exchange
 from serving.records.config import RecordsConfig
 from serving.records.encoding import Block, Encoder, Gathered
-from serving.records.sampling import Sampling
+from serving.records.sampling import EVERY, SEED, Sampling, hash_of
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +57,9 @@ class Recorder:
         if rows is None and exchange.url not in self._paths and exchange.url.partition(b"?")[0] not in self._paths:
             return
         config, ended = self._config, monotonic()
-        if rows is not None and self._sampling.chooses(exchange.request_id):
+        request_id, threshold = exchange.request_id, self._sampling.threshold
+        # `Sampling.chooses`, without the call
+        if rows is not None and (threshold == EVERY or hash_of(request_id, SEED) < threshold):
             gathered = self._valued
             gathered.tables.append(rows)
             gathered.answers.append(exchange.outputs)
@@ -66,7 +68,7 @@ class Recorder:
         else:
             gathered, limit = self._plain, config.plain_records
         ids = gathered.ids
-        ids.append(exchange.request_id)
+        ids.append(request_id)
         gathered.ended.append(ended)
         gathered.us.append(int((ended - exchange.began) * 1e6))
         gathered.statuses.append(status)
