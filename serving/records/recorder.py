@@ -15,7 +15,7 @@ from time import monotonic
 from serving.exchange import Exchange
 from serving.records.config import RecordsConfig
 from serving.records.encoding import Block, Encoder, Gathered
-from serving.records.sampling import EVERY, SEED, Sampling, hash_of
+from serving.records.sampling import Sampling
 
 log = logging.getLogger(__name__)
 
@@ -57,9 +57,8 @@ class Recorder:
         if rows is None and exchange.url not in self._paths and exchange.url.partition(b"?")[0] not in self._paths:
             return
         config, ended = self._config, monotonic()
-        request_id, threshold = exchange.request_id, self._sampling.threshold
-        # `Sampling.chooses`, without the call
-        if rows is not None and (threshold == EVERY or hash_of(request_id, SEED) < threshold):
+        request_id = exchange.request_id
+        if rows is not None and self._sampling.chooses(request_id):
             gathered = self._valued
             gathered.tables.append(rows)
             gathered.answers.append(exchange.outputs)

@@ -8,7 +8,7 @@ halves were recorded, the values of both are there if the busier of the two repl
 from math import exp
 from typing import Final
 
-from xxhash import xxh64_intdigest as hash_of
+import xxhash
 
 from serving.records.config import ALL, RecordsConfig
 
@@ -39,7 +39,7 @@ class Sampling:
 
     def chooses(self, request_id: bytes) -> bool:
         """Whether the record of this request has values."""
-        return self.threshold == EVERY or hash_of(request_id, SEED) < self.threshold
+        return self.threshold == EVERY or xxhash.xxh64_intdigest(request_id, SEED) < self.threshold
 
     def saw(self, requests: int, now: float) -> None:
         """Take note of requests that came until `now`, in seconds of a clock that does not go back."""
