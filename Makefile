@@ -16,7 +16,7 @@ BIN := .venv/bin
 export UV_COMPILE_BYTECODE := 1
 
 help: ## List the commands
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
 .uv/bin/uv:
 	@echo "==> installing uv $(UV_VERSION) into .uv"

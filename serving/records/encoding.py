@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from itertools import chain, count
 from time import monotonic, time
 from typing import Any, Final
@@ -17,35 +17,40 @@ from serving.records.config import ALL
 MAX_TEXT: Final = 256
 """Bytes of an id or a key that are kept; a longer one is replaced by its xxh128, the same for equal values."""
 
-_PLAIN: Final = bytes(range(0x20, 0x7F))
+FIELDS: Final = 8
+"""Things that are gathered of every exchange, whether it has values or not."""
+
+_PLAIN: Final = bytes(set(range(0x20, 0x7F)) - set(b'"\\'))
+"""What is written in JSON as it is."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 @dataclass(slots=True)
 class Gathered:
-    """Answered exchanges that wait to be written, column by column: all of them with values or none.
+    """Answered exchanges that wait to be written: all of them with values or none.
 
     An object for each exchange would cost more to make, to take apart, and for the garbage collector to look at.
     """
 
-    ids: list[bytes] = field(default_factory=list)
-    ended: list[float] = field(default_factory=list)
-    """`time.monotonic()` of when they were answered."""
-    us: list[int] = field(default_factory=list)
-    statuses: list[int] = field(default_factory=list)
-    rows: list[int] = field(default_factory=list)
-    mirrors: list[bytes | None] = field(default_factory=list)
-    keys: list[bytes | None] = field(default_factory=list)
-    shares: list[bytes | None] = field(default_factory=list)
+    plain: list[Any] = field(default_factory=list)
+    """Of one exchange after the other, `FIELDS` things: its id, `time.monotonic()` of when it was answered and of when
+    it came, its status, how many rows it had, and the marks that say whether it was mirrored, its key and its share."""
     tables: list[np.ndarray] = field(default_factory=list)
     """What the model was asked; an empty list without values."""
     answers: list[Mapping[str, np.ndarray] | None] = field(default_factory=list)
     """What it said; None of those where it failed."""
 
-    def only(self, places: Iterable[int]) -> "Gathered":
+    def __len__(self) -> int:
+        """How many exchanges they are."""
+        return len(self.plain) // FIELDS
+
+    def only(self, places: Sequence[int]) -> "Gathered":
         """Some of them."""
-        columns = [getattr(self, column.name) for column in fields(self)]
-        return Gathered(*([column[place] for place in places] if column else [] for column in columns))
+        return Gathered(
+            [each for place in places for each in self.plain[place * FIELDS : (place + 1) * FIELDS]],
+            [self.tables[place] for place in places if self.tables],
+            [self.answers[place] for place in places if self.answers],
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,35 +83,37 @@ class Encoder:
 
     def _block(self, gathered: Gathered) -> Block:
         """Records with the same outputs. A column in which every value is the usual one is left out."""
-        to_wall = time() - monotonic()
-        statuses, rows, shares, records = gathered.statuses, gathered.rows, gathered.shares, len(gathered.ids)
+        ids, ended, began, statuses, rows, mirrors, keys, shares = (gathered.plain[n::FIELDS] for n in range(FIELDS))
+        records = len(ids)
+        ends = np.array(ended)
         block: dict[str, Any] = {
-            "id": _texts(gathered.ids),
-            "at": [int((end + to_wall) * 1e6) for end in gathered.ended],
-            "us": gathered.us,
+            "id": _texts(ids),
+            "at": _microseconds(ends + (time() - monotonic())),
+            "us": _microseconds(ends - began),
         }
         if statuses.count(200) != records:
             block["status"] = statuses
         if rows.count(1) != records:
             block["rows"] = rows
-        if any(gathered.mirrors):
-            block["mirrored"] = [mirror == b"1" for mirror in gathered.mirrors]
-        if any(gathered.keys):
-            keys = _texts([key or b"" for key in gathered.keys])
-            block["key"] = keys if all(keys) else [key or None for key in keys]
+        if any(mirrors):
+            block["mirrored"] = [mirror == b"1" for mirror in mirrors]
+        if all(keys):
+            block["key"] = _texts(keys)
+        elif any(keys):
+            block["key"] = [_text(key) if key else None for key in keys]
         if any(shares):
             same = shares.count(shares[0]) == records
             block["share"] = [_points(shares[0])] * records if same else [_points(share) for share in shares]
         if gathered.tables:
-            block |= self._values(gathered)
-        return Block(records, orjson.dumps(block))
+            block |= self._values(gathered, rows)
+        return Block(records, orjson.dumps(block, option=orjson.OPT_SERIALIZE_NUMPY))
 
-    def _values(self, gathered: Gathered) -> dict[str, Any]:
+    def _values(self, gathered: Gathered, rows: list[int]) -> dict[str, Any]:
         """The columns of the values, and how many rows of each record are in them, unless it is all of them."""
         limit, tables, answers = self.max_rows, gathered.tables, gathered.answers
         columns: dict[str, Any] = {}
-        if max(gathered.rows) > limit:
-            columns["kept"] = [min(each, limit) for each in gathered.rows]
+        if max(rows) > limit:
+            columns["kept"] = [min(each, limit) for each in rows]
             tables = [table[:limit] for table in tables]
         inputs = np.concatenate(tables).T.tolist()
         columns["inputs"] = dict(zip(self.columns or map(str, count()), inputs, strict=False))
@@ -127,11 +134,16 @@ def _joined(arrays: Iterable[np.ndarray], limit: int) -> list[Any]:
     return list(chain.from_iterable([(each if len(each) <= limit else each[:limit]).tolist() for each in arrays]))
 
 
-def _texts(values: Sequence[bytes]) -> list[str]:
-    """What clients wrote into a header. Most of it is plain, and then all of it is looked at in one go."""
-    joined = b"\n".join(values)
-    if max(map(len, values)) <= MAX_TEXT and joined.translate(None, _PLAIN) == b"\n" * (len(values) - 1):
-        return joined.decode().split("\n")
+def _microseconds(seconds: np.ndarray) -> np.ndarray:
+    """Whole ones, as orjson writes them."""
+    return (seconds * 1e6).astype(np.int64)
+
+
+def _texts(values: Sequence[bytes]) -> orjson.Fragment | list[str]:
+    """What clients wrote into a header. Most of it is its own JSON, and then all of it is looked at in one go."""
+    joined = b'","'.join(values)
+    if max(map(len, values)) <= MAX_TEXT and joined.translate(None, _PLAIN) == b'""' * (len(values) - 1):
+        return orjson.Fragment(b'["%b"]' % joined)
     return [_text(value) for value in values]
 
 

@@ -14,7 +14,7 @@ from time import monotonic
 
 from serving.exchange import Exchange
 from serving.records.config import RecordsConfig
-from serving.records.encoding import Block, Encoder, Gathered
+from serving.records.encoding import FIELDS, Block, Encoder, Gathered
 from serving.records.sampling import Sampling
 
 log = logging.getLogger(__name__)
@@ -66,16 +66,18 @@ class Recorder:
             limit = 0 if self._valued_bytes >= config.block_bytes else config.block_records
         else:
             gathered, limit = self._plain, config.plain_records
-        ids = gathered.ids
-        ids.append(request_id)
-        gathered.ended.append(ended)
-        gathered.us.append(int((ended - exchange.began) * 1e6))
-        gathered.statuses.append(status)
-        gathered.rows.append(0 if rows is None else len(rows))
-        gathered.mirrors.append(exchange.mirror)
-        gathered.keys.append(exchange.key)
-        gathered.shares.append(exchange.share)
-        if len(ids) >= limit:
+        plain = gathered.plain
+        plain += (
+            request_id,
+            ended,
+            exchange.began,
+            status,
+            0 if rows is None else len(rows),
+            exchange.mirror,
+            exchange.key,
+            exchange.share,
+        )
+        if len(plain) >= limit * FIELDS:
             self._write(gathered)
         elif not self._timed:
             self._timed = True
@@ -127,10 +129,10 @@ class Recorder:
             self._plain = Gathered()
         else:
             self._valued, self._valued_bytes = Gathered(), 0
-        records = len(gathered.ids)
+        records = len(gathered)
         if not records:
             return
-        self._sampling.saw(records, gathered.ended[-1])
+        self._sampling.saw(records, gathered.plain[1 - FIELDS])
         config = self._config
         if (
             self._added - self._taken + records > config.max_records
@@ -146,8 +148,8 @@ class Recorder:
         try:
             return self._encoder.encode(gathered)
         except Exception:
-            if len(gathered.ids) > 1:
-                places = range(len(gathered.ids))
+            if len(gathered) > 1:
+                places = range(len(gathered))
                 return [block for place in places for block in self._blocks(gathered.only([place]))]
             if not self._failed:
                 log.exception("a record could not be written, and is dropped; others like it are not logged")

@@ -283,11 +283,11 @@ class RetentionCases:
 
     async def test_watches_go_with_the_last_record_of_their_version(self, store: Store, clock: Clock) -> None:
         fixed = {"namespace": OF[0], "model": OF[1], "family": "features", "reference": "", "position": 0, "state": {}}
-        async with store.writing() as connection:
-            await connection.execute(insert(watches), [fixed | {"version": name} for name in ("v1", "v2")])
         await store.store(Sender("v1").send(record("1", NOON)))
         clock.now = NOON + 86_400 + 40_000
         await store.store(Sender("v2", "replica-2").send(record("2", clock.now)))
+        async with store.writing() as connection:
+            await connection.execute(insert(watches), [fixed | {"version": name} for name in ("v1", "v2")])
         await store.clean()
         async with store.reading() as connection:
             assert list((await connection.execute(select(watches.c.version))).scalars()) == ["v2"]
