@@ -164,3 +164,7 @@ def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+def ids(count):
+    return [f"{number:08x}-0000-4000-8000-000000000000" for number in range(count)]
