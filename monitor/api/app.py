@@ -7,12 +7,14 @@ from fastapi import APIRouter, Depends, FastAPI, Header, Path, Query, Response
 from fastapi.responses import PlainTextResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import ValidationError
 
 from monitor.api.bodies import Accepted, FeedbackBody, Tallies
 from monitor.api.errors import ApiError, answer_errors
 from monitor.api.events import event_routes
 from monitor.api.guard import Guard
 from monitor.api.parameters import Named, Time
+from monitor.api.plan import plan_routes
 from monitor.api.reports import reports
 from monitor.outbound.outbox import Outbox
 from monitor.store.database import StoreRefused, StoreUnavailable
@@ -55,6 +57,7 @@ def _internal(store: Store, token: str | None, outbox: Outbox) -> APIRouter:
     router.include_router(event_routes(outbox))
 
     router.include_router(reports(store))
+    router.include_router(plan_routes(store))
 
     @router.post("/records")
     async def records(batch: Batch) -> Accepted:
@@ -96,9 +99,14 @@ def _public(store: Store) -> APIRouter:
     ) -> Heard:
         """Say what became of requests: the right answer, a reward, or both."""
         namespace, _, model = (tidegate_route or "").partition("/")
-        if not namespace or model != name:
-            raise ApiError(400, "no_route", f"feedback for {name} is taken through Tidegate's router only")
-        return await store.hear(Feedback(namespace=namespace, model=model, items=body.said, replace=body.replace))
+        no_route = ApiError(400, "no_route", f"feedback for {name} is taken through Tidegate's router only")
+        if model != name:
+            raise no_route
+        try:
+            given = Feedback(namespace=namespace, model=model, items=body.said, replace=body.replace)
+        except ValidationError:  # what is in the header names no model
+            raise no_route from None
+        return await store.hear(given)
 
     return router
 

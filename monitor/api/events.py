@@ -3,16 +3,25 @@
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Body, Query
+from pydantic import AfterValidator
 
 from monitor.api.bodies import Accepted
 from monitor.event import Event, Kind, Page
 from monitor.outbound import events
 from monitor.outbound.outbox import Outbox
-from monitor.store.entries import Name
+from monitor.store.entries import Name, writable
 
 LARGEST_POST: Final = 1_000
 LARGEST_PAGE: Final = 1_000
 _LAST_ROW: Final = 2**63 - 1
+
+
+def _writable(event: Event) -> Event:
+    writable((event.title, event.message, event.details))
+    return event
+
+
+_Given = Annotated[Event, AfterValidator(_writable)]
 
 
 def event_routes(outbox: Outbox) -> APIRouter:
@@ -20,7 +29,7 @@ def event_routes(outbox: Outbox) -> APIRouter:
     router = APIRouter()
 
     @router.post("/events")
-    async def post(given: Annotated[list[Event], Body(max_length=LARGEST_POST)]) -> Accepted:
+    async def post(given: Annotated[list[_Given], Body(max_length=LARGEST_POST)]) -> Accepted:
         """Keep events, and tell the channels that are for them. Those whose key is known already are ignored."""
         return Accepted(await outbox.emit(*given))
 

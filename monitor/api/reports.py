@@ -3,7 +3,7 @@
 import time
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Query
 
 from monitor.answers.audit import Baselines, BaselineSummary, RequestHistory, VersionsSeen
 from monitor.answers.comparison import ComparisonReport
@@ -19,6 +19,7 @@ from monitor.reports import audit, baselines, comparison, drift, history, sample
 from monitor.reports.evidence import EvidenceReports, Metric
 from monitor.reports.references import References
 from monitor.reports.rows import Of
+from monitor.store.entries import Identifier
 from monitor.store.service import Store
 
 LARGEST_WINDOW: Final = 10_000
@@ -97,7 +98,7 @@ def reports(store: Store) -> APIRouter:
         return await versions.seen(store, namespace, model)
 
     @router.get("/records/{request_id:path}")
-    async def request(namespace: Named, model: Named, request_id: Annotated[str, Path(min_length=1)]) -> RequestHistory:
+    async def request(namespace: Named, model: Named, request_id: Identifier) -> RequestHistory:
         """Tell what became of one request."""
         return await audit.history(store, namespace, model, request_id)
 

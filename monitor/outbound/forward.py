@@ -88,11 +88,10 @@ class Forwarder:
             position = await _position(connection)
             query = select(records).where(records.c.id > (position or 0)).order_by(records.c.id).limit(PAGE)
             rows = [] if position is None else (await connection.execute(query)).all()
-        if position is None or newest < position:
-            # It begins with what comes from now on; or SQLite, having deleted all rows, numbers new ones from 1 again.
+        if position is None:  # it begins with what comes from now on
             await self._move(newest)
             return 0.0
-        self._metrics.lag.set(newest - position)
+        self._metrics.lag.set(max(0, newest - position))  # there may be no records left
         if not rows:
             return LOOK_SECONDS
         place = position

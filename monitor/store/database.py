@@ -22,7 +22,7 @@ STATEMENT_SECONDS: Final = 30.0
 _WRITERS: Final = 0x71DE6A7E
 """The advisory lock of PostgreSQL that whoever writes holds."""
 _DRIVERS: Final = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
-_REFUSED: Final = ("22", "23")
+_REFUSED: Final = ("22", "23", "54")
 """Classes of SQLSTATE that blame the data: https://www.postgresql.org/docs/current/errcodes-appendix.html"""
 
 

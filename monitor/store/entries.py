@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate, repeat
 from operator import gt
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, Final, Self, TypeVar
 
 import orjson
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -27,6 +27,11 @@ _LATEST: Final = 10**17
 """Microseconds since the epoch."""
 _LARGEST_DURATION: Final = 2**53
 _LARGEST_INTEGER: Final = 2**31 - 1
+_AROUND: Final = 100
+"""Levels that are left for what a value becomes part of: an entry in the spool, an event, an answer.
+
+orjson writes 254 levels, pydantic 255, and pydantic reads 200.
+"""
 
 
 def shortened(text: str) -> str:
@@ -37,12 +42,30 @@ def shortened(text: str) -> str:
     return text if len(content) <= LONGEST_ID else f"xxh128:{xxh128_hexdigest(content)}"
 
 
+T = TypeVar("T")
+
+
+def writable(value: T) -> T:
+    """A value that can be written as JSON, wherever it goes.
+
+    Raises `ValueError` for one with an integer of more than 64 bits, half a surrogate pair, or more than 154 levels.
+    """
+    whole: object = value
+    for _ in range(_AROUND):
+        whole = [whole]
+    try:
+        orjson.dumps(whole)
+    except TypeError as error:
+        raise ValueError(f"cannot be kept: {error}") from error
+    return value
+
+
 Name = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[!-~]+$")]
 """Of a namespace, a model or a version."""
 _Text = Annotated[str, Field(min_length=1, pattern=r"^[^\x00]+$")]
 Identifier = Annotated[_Text, AfterValidator(shortened)]
 """Of a request, a replica or a user: any text but NUL, which PostgreSQL does not store."""
-Columns = dict[str, list[Any]]
+Columns = Annotated[dict[str, list[Any]], AfterValidator(writable)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,11 +215,7 @@ class Item(BaseModel):
     def _can_be_kept(cls, label: object) -> object:
         if isinstance(label, float) and not math.isfinite(label):
             raise ValueError("must be a finite number")
-        try:
-            orjson.dumps(label)
-        except TypeError as error:
-            raise ValueError(f"cannot be kept: {error}") from error
-        return label
+        return orjson.loads(orjson.dumps(writable(label)))  # as it will be read: NaN in a list is null
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:
@@ -210,7 +229,7 @@ class Feedback(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    namespace: str
-    model: str
+    namespace: Name
+    model: Name
     items: list[Item]
     replace: bool = False

@@ -7,7 +7,7 @@ replace it.
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Final
 
 from sqlalchemy import false, select
@@ -84,11 +84,16 @@ async def take(connection: AsyncConnection, given: Feedback, now: int) -> Heard:
         after[item.request_id] = _merged(item, old, answers.get(item.request_id))
     if conflicts:
         raise FeedbackConflict(sorted(set(conflicts)))
-    changed = {name: said for name, said in after.items() if said != before.get(name)}
+    changed = {name: said for name, said in after.items() if not _equal(said, before.get(name))}
     if changed:
         await _write(connection, given, changed, now)
         await _sum_up(connection, given, before, changed)
     return Heard(len(given.items), sum(after[item.request_id].version is None for item in given.items))
+
+
+def _equal(said: _Said, old: _Said | None) -> bool:
+    """Python has 1 and True for equal, JSON has not."""
+    return old is not None and said == old and same(said.label, old.label)
 
 
 def _contradicts(item: Item, old: _Said) -> bool:
@@ -144,9 +149,13 @@ async def _answers(connection: AsyncConnection, given: Feedback, names: Sequence
 
 async def _write(connection: AsyncConnection, given: Feedback, changed: Mapping[str, _Said], now: int) -> None:
     fixed = {"namespace": given.namespace, "model": given.model, "received_at": now}
-    rows = [fixed | {"request_id": name} | asdict(said) for name, said in changed.items()]
+    columns = [field.name for field in fields(_Said)]
+    rows = [
+        fixed | {"request_id": name} | {column: getattr(said, column) for column in columns}
+        for name, said in changed.items()
+    ]
     statement = inserting(connection, feedback)
-    newest = {name: statement.excluded[name] for name in ("received_at", *(field.name for field in fields(_Said)))}
+    newest = {name: statement.excluded[name] for name in ("received_at", *columns)}
     keys = ["namespace", "model", "request_id"]
     await connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=newest), rows)
 
@@ -162,7 +171,7 @@ async def _sum_up(
             continue
         bucket = Bucket.of(given.namespace, given.model, said.version, said.share, said.at)
         old = before.get(name, _NOTHING)
-        if (old.label is not None and old.label != said.label) or (old.reward not in (None, said.reward)):
+        if (old.label is not None and not same(old.label, said.label)) or (old.reward not in (None, said.reward)):
             replaced.add(bucket)
             continue
         if old.label is None and said.label is not None:

@@ -1,14 +1,15 @@
 """What is too old goes, a little at a time: other work waits for a deletion no longer than for a batch."""
 
 from collections.abc import AsyncGenerator
-from typing import Any, Final
+from typing import Final
 
-from sqlalchemy import Delete, Table, and_, delete, exists, select, tuple_
+from sqlalchemy import ColumnElement, Delete, Table, delete, exists, select, tuple_
 
 from monitor.store import partitions
 from monitor.store.database import Database
 from monitor.store.schema import (
     MINUTE,
+    baselines,
     deliveries,
     events,
     exposures,
@@ -38,9 +39,10 @@ async def forget(database: Database, before: int) -> AsyncGenerator[int, None]:
             async for count in _steps(database, _old_of(table, namespace, model, minute)):
                 yield count
     old_events = select(events.c.id).where(events.c.at < minute * MINUTE)
-    theirs = and_(*(records.c[name] == watches.c[name] for name in ("namespace", "model", "version")))
     for table, condition in (
-        (watches, ~exists().where(theirs)),
+        (watches, _without_records(watches)),
+        # A profile comes before the first record.
+        (baselines, _without_records(baselines) & (baselines.c.made_at < minute * MINUTE)),
         (deliveries, deliveries.c.event_id.in_(old_events)),
         (events, events.c.at < minute * MINUTE),
         (feedback, feedback.c.received_at < minute * MINUTE),
@@ -88,11 +90,16 @@ async def _models(database: Database, table: Table) -> AsyncGenerator[tuple[str,
         yield last
 
 
+def _without_records(table: Table) -> ColumnElement[bool]:
+    """Whether a row is about a version of which no record is left."""
+    return ~exists().where(*(records.c[name] == table.c[name] for name in ("namespace", "model", "version")))
+
+
 def _old_of(table: Table, namespace: str, model: str, minute: int) -> Delete:
     old = table.c.minute < minute if table is tallies else table.c.at < minute * MINUTE
     return _old(table, (table.c.namespace == namespace) & (table.c.model == model) & old)
 
 
-def _old(table: Table, condition: Any) -> Delete:
+def _old(table: Table, condition: ColumnElement[bool]) -> Delete:
     key = tuple_(*table.primary_key.columns)
     return delete(table).where(key.in_(select(*table.primary_key.columns).where(condition).limit(STEP)))

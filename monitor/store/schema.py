@@ -43,6 +43,7 @@ class Json(TypeDecorator[Any]):
 
 
 _Id = BigInteger().with_variant(Integer(), "sqlite")  # SQLite numbers rows by itself for this very type only
+"""No number is given again, not even when all rows have been deleted: for SQLite that is `sqlite_autoincrement`."""
 
 records = Table(
     "records",
@@ -72,6 +73,7 @@ records = Table(
         sqlite_where=text("mirrored = 1"),
         postgresql_where=text("mirrored"),
     ),
+    sqlite_autoincrement=True,
 )
 """Requests as replicas saw them. An id may be there twice: mirrored, retried, or used again by a client.
 
@@ -125,6 +127,7 @@ pairs = Table(
     Column("relative", Double),
     UniqueConstraint("namespace", "model", "request_id", "stable", "candidate", name="pairs_once"),
     Index("pairs_by_time", "namespace", "model", "at"),
+    sqlite_autoincrement=True,
 )
 """Requests that two versions answered: `stable` the user, `candidate` a copy. `at` is when the user's came.
 
@@ -145,6 +148,7 @@ exposures = Table(
     UniqueConstraint("namespace", "model", "key", "version", name="exposures_once"),
     Index("exposures_in_order", "namespace", "model", "id"),
     Index("exposures_by_time", "first_at"),
+    sqlite_autoincrement=True,
 )
 """Which version answered which key, and with what share it was chosen the first time."""
 
@@ -207,6 +211,7 @@ events = Table(
     Column("details", Json),
     UniqueConstraint("key", name="events_once"),
     Index("events_by_time", "at"),
+    sqlite_autoincrement=True,
 )
 """What people should hear of, once for each `key`.
 

@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.agreement import ClassTally, NumberTally, Pair, Tolerance
-from monitor.bandit import GaussianRewards
 from monitor.performance import ClassificationTally, LabelLag, RegressionTally
 from monitor.profiles import CategoricalColumn, Kind, NumericColumn, Profile
 
@@ -121,15 +120,3 @@ def test_label_lags_of_parts_are_those_of_the_whole(lags: list[float], cut: int)
     assert LabelLag.of(len(lags[:cut]), lags[:cut]).merge(LabelLag.of(len(lags[cut:]), lags[cut:])) == whole
     quantiles = [whole.quantile(q / 10) for q in range(1, 11)]
     assert quantiles == sorted(quantiles, key=lambda one: one or 0)
-
-
-@steady
-@given(st.lists(NUMBERS, max_size=30), st.integers(0, 30))
-def test_rewards_of_parts_are_those_of_the_whole(rewards: list[float], cut: int) -> None:
-    merged, whole = (
-        GaussianRewards.of(rewards[:cut]).merge(GaussianRewards.of(rewards[cut:])),
-        GaussianRewards.of(rewards),
-    )
-    assert merged.count == whole.count
-    assert merged.mean == pytest.approx(whole.mean, abs=1e-6)
-    assert merged.m2 == pytest.approx(whole.m2, rel=1e-6, abs=1e-3)

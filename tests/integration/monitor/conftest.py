@@ -5,7 +5,21 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 pytest.register_assert_rewrite(
-    "analystcases", "monitorkit", "monitorprocess", "paircases", "storecases", "upgradecases"
+    "analystcases",
+    "auditcases",
+    "comparisoncases",
+    "driftcases",
+    "evidencecases",
+    "evidencehistories",
+    "historycases",
+    "hostilecases",
+    "monitorkit",
+    "monitorprocess",
+    "paircases",
+    "reportkit",
+    "retentioncases",
+    "storecases",
+    "upgradecases",
 )
 
 from monitorkit import Clock, running  # noqa: E402 - after its asserts were made to explain themselves

@@ -15,6 +15,8 @@ from monitor.store.spool import Spool
 
 KILLS = 3
 SIZE = 50
+PAUSE = 0.01
+"""Seconds between what one sender sends: nobody can catch up with one that the spool answers at once."""
 
 
 def waiting(metrics: Metrics) -> float:
@@ -43,6 +45,7 @@ async def test_while_the_database_is_killed_again_and_again_everything_is_accept
                 answer = await client.post("/internal/v1/records", json=body)
                 assert (answer.status_code, answer.json()) == (200, {"accepted": SIZE})
                 sent += SIZE
+                await asyncio.sleep(PAUSE)
 
         async def rate(sender: Sender) -> None:
             """Feedback for records that have been sent, and for some that never will be."""
@@ -56,6 +59,7 @@ async def test_while_the_database_is_killed_again_and_again_everything_is_accept
                 assert (answer.status_code, answer.json()["accepted"]) == (202, SIZE)
                 number += 1
                 heard = max(heard, number)
+                await asyncio.sleep(PAUSE)
 
         async def more(count: int) -> None:
             wanted = sent + count

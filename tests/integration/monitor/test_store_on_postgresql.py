@@ -4,12 +4,12 @@ from hypothesis import settings
 from monitorkit import running
 from paircases import AnswerCases, PairCases, check_pairs, sent_halves
 from postgresql import PostgreSQL, emptied
+from retentioncases import RetentionCases
 from storecases import (
     ExposureCases,
     FeedbackCases,
     MigrationCases,
     RecordsCases,
-    RetentionCases,
     check_history,
     histories_and_periods,
     quick,

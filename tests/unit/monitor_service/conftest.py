@@ -6,7 +6,21 @@ from pathlib import Path
 import pytest
 
 pytest.register_assert_rewrite(
-    "analystcases", "monitorkit", "monitorprocess", "paircases", "storecases", "upgradecases"
+    "analystcases",
+    "auditcases",
+    "comparisoncases",
+    "driftcases",
+    "evidencecases",
+    "evidencehistories",
+    "historycases",
+    "hostilecases",
+    "monitorkit",
+    "monitorprocess",
+    "paircases",
+    "reportkit",
+    "retentioncases",
+    "storecases",
+    "upgradecases",
 )
 
 from monitorkit import Clock, running  # noqa: E402 - after its asserts were made to explain themselves

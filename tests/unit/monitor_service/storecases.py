@@ -8,15 +8,15 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from monitorkit import NOON, OF, Clock, Sender, counted, label, record, reward, running, said, tallies
-from sqlalchemy import insert, select, text
+from monitorkit import NOON, OF, Sender, counted, label, record, reward, running, said, tallies
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from monitor.store.database import StoreTooNew, database_url
 from monitor.store.entries import Batch, Feedback
 from monitor.store.feedback import FeedbackConflict, Heard
 from monitor.store.metrics import Metrics
-from monitor.store.schema import metadata, watches
+from monitor.store.schema import metadata
 from monitor.store.senders import Taken
 from monitor.store.service import Store
 from monitor.tallies import LabelTally, RewardTally, ShareTally, VersionTally
@@ -254,43 +254,6 @@ class ExposureCases:
         later = await store.exposures(*OF, nothing.after, 3)
         keys = [[it.key for it in page.exposures] for page in (first, second, nothing, later)]
         assert keys == [["u0", "u1", "u2"], ["u3", "u4"], [], ["a"]]
-
-
-class RetentionCases:
-    async def test_what_is_older_than_the_retention_goes_and_the_rest_stays(self, store: Store, clock: Clock) -> None:
-        sender = Sender()
-        await store.store(sender.send(*(record(str(n), NOON, key=f"u{n}") for n in range(2_500))))
-        await store.hear(said(*(reward(str(n), 1) for n in range(500))))
-        clock.now = NOON + 80_000
-        await store.store(sender.send(record("new", clock.now, key="w")))
-        await store.hear(said(reward("new", 1)))
-        await store.clean()
-        assert (await tallies(store))["v1"].requests == 2_501
-        clock.now = NOON + 86_400 + 40_000  # a day later than the end of the first one's day
-        await store.clean()
-        found = (await tallies(store))["v1"]
-        assert (found.requests, found.rewards.count) == (1, 1)
-        assert [it.key for it in (await store.exposures(*OF, 0, 10)).exposures] == ["w"]
-        assert await store.hear(said(reward("1", 0))) == Heard(1, unknown=1)
-
-    async def test_every_model_is_cleaned(self, store: Store, clock: Clock, metrics: Metrics) -> None:
-        for place in range(7):
-            sender = Sender(replica=f"r{place}", namespace=f"n{place % 3}", model=f"m{place}")
-            await store.store(sender.send(record("1"), record("2", mirrored=True)))
-        clock.now = NOON + 86_400 + 40_000
-        await store.clean()
-        assert measured(metrics, "deleted_rows_total") == 7 * 4  # two records, their minute, the sender
-
-    async def test_watches_go_with_the_last_record_of_their_version(self, store: Store, clock: Clock) -> None:
-        fixed = {"namespace": OF[0], "model": OF[1], "family": "features", "reference": "", "position": 0, "state": {}}
-        await store.store(Sender("v1").send(record("1", NOON)))
-        clock.now = NOON + 86_400 + 40_000
-        await store.store(Sender("v2", "replica-2").send(record("2", clock.now)))
-        async with store.writing() as connection:
-            await connection.execute(insert(watches), [fixed | {"version": name} for name in ("v1", "v2")])
-        await store.clean()
-        async with store.reading() as connection:
-            assert list((await connection.execute(select(watches.c.version))).scalars()) == ["v2"]
 
 
 class MigrationCases:

@@ -244,6 +244,7 @@ async def test_the_api_describes_itself(store: Store) -> None:
             "drift",
             "evidence",
             "performance",
+            "plan",
             "records/{request_id}",
             "sample",
             "versions",

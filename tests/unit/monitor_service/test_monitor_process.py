@@ -4,6 +4,8 @@ import asyncio
 import signal
 import socket
 import sqlite3
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -85,3 +87,10 @@ async def test_the_client_says_when_the_token_is_wrong_and_when_nobody_answers(p
     async with MonitorClient(place.url) as client:
         with pytest.raises(MonitorUnavailable, match="cannot be reached"):
             await client.tallies(*OF, 0)
+
+
+def test_a_monitor_that_begins_has_none_of_the_libraries_that_only_some_reports_need() -> None:
+    heavy = {"pandas", "river", "sklearn", "statsmodels"}
+    loaded = f"import sys, monitor.__main__; print(*sorted(sys.modules.keys() & {heavy}))"
+    done = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout == "\n"

@@ -145,7 +145,9 @@ def test_a_batch_has_a_limit_however_it_is_divided_into_blocks() -> None:
             read(*blocks)
 
 
-values = st.lists(st.one_of(st.none(), st.integers(), st.text(), st.floats(allow_nan=False)), max_size=3)
+values = st.lists(
+    st.one_of(st.none(), st.integers(-(2**63), 2**64 - 1), st.text(), st.floats(allow_nan=False)), max_size=3
+)
 records = st.lists(values, max_size=6)
 
 

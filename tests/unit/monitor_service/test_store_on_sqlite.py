@@ -8,17 +8,19 @@ import pytest
 from hypothesis import settings
 from monitorkit import Sender, record, running
 from paircases import AnswerCases, PairCases, check_pairs, sent_halves
+from retentioncases import RetentionCases
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
 from storecases import (
     ExposureCases,
     FeedbackCases,
     MigrationCases,
     RecordsCases,
-    RetentionCases,
     check_history,
     histories_and_periods,
     quick,
 )
-from upgradecases import UpgradeCases
+from upgradecases import UpgradeCases, into, kept, made_before
 
 from monitor.store.database import Database, StoreUnavailable, database_url
 from monitor.store.service import Store
@@ -54,6 +56,18 @@ class TestMigrations(MigrationCases):
 
 class TestUpgrades(UpgradeCases):
     pass
+
+
+async def test_after_an_upgrade_new_records_come_after_those_that_somebody_has_dealt_with(url: str) -> None:
+    await made_before(url, "watches")
+    engine = create_async_engine(database_url(url))
+    async with engine.begin() as connection:
+        await connection.execute(text("DELETE FROM records"))
+        await connection.execute(into("cursors", {"name": "cloudevents", "position": 3}))
+    await engine.dispose()
+    async with running(url) as store:
+        await store.store(Sender(replica="new").send(record("new")))
+        assert [(number, name) for number, name, *_ in await kept(store)] == [(4, "new")]
 
 
 async def test_the_files_are_the_owners_alone(store: Store, tmp_path: Path) -> None:

@@ -6,8 +6,10 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
+from hostilecases import EVENTS, ROUTED, TAKEN, bodies
 from monitorkit import DEADLINE, Clock, Sender, api, away, label, record, reward, running, said, started, tallies
 from paircases import copy, live, stored
+from sqlalchemy import text
 from storecases import measured
 
 from monitor.store.database import StoreUnavailable
@@ -123,16 +125,32 @@ async def test_a_contradiction_that_comes_out_later_is_counted_and_logged_and_ho
 async def test_an_entry_that_the_database_refuses_does_not_hold_the_others_up(
     store: Store, metrics: Metrics, spool: Spool, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    async with store.writing() as connection:
+        refuses = "WHEN new.request_id = '2' BEGIN SELECT raise(ABORT, 'not this one'); END"
+        await connection.execute(text(f"CREATE TRIGGER choosy BEFORE INSERT ON records {refuses}"))
     async with through_an_outage(tmp_path, metrics):
         await store.store(Sender(replica="a").send(record("1")))
         await spool.append([b'B{"of": "another release"}', b"no entry at all"])
-        await store.store(Sender(replica="b").send(record("2", outputs={"predict": [10**30]})))
+        await store.store(Sender(replica="b").send(record("2")))
         await store.store(Sender(replica="c").send(record("3")))
     assert (await tallies(store))["v1"].requests == 2
     assert measured(metrics, "spool_replayed_entries_total") == 2
     assert measured(metrics, "spool_refused_entries_total") == 3
     assert "a batch of another release: ('namespace',): Field required" in caplog.text
-    assert "Integer exceeds 64-bit range" in caplog.text
+    assert "not this one" in caplog.text
+
+
+async def test_unusual_values_are_stored_after_an_outage_as_at_any_other_time(
+    store: Store, metrics: Metrics, tmp_path: Path
+) -> None:
+    async with api(store, metrics) as client, through_an_outage(tmp_path, metrics):
+        for number, value in enumerate(TAKEN):
+            for path, body in bodies(value, str(number)).values():
+                if path != EVENTS:
+                    assert (await client.post(path, content=body, headers=ROUTED)).status_code in (200, 202)
+    assert (await tallies(store))["v1"].requests == len(TAKEN)
+    assert measured(metrics, "feedback_total") == len(TAKEN)
+    assert measured(metrics, "spool_refused_entries_total") == 0
 
 
 async def test_a_full_spool_sends_away_and_what_it_holds_is_stored(

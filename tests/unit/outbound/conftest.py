@@ -7,7 +7,7 @@ import pytest
 
 pytest.register_assert_rewrite("outboundkit")
 
-from monitorkit import running  # noqa: E402 - after its asserts were made to explain themselves
+from monitorkit import Clock, running  # noqa: E402 - after its asserts were made to explain themselves
 from outboundkit import Receiver, receiving  # noqa: E402
 
 from monitor.outbound import courier, forward, lease  # noqa: E402
@@ -20,8 +20,13 @@ def url(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-async def store(url: str) -> AsyncIterator[Store]:
-    async with running(url) as opened:
+def clock() -> Clock:
+    return Clock(0.0)  # nothing is old, whatever the date
+
+
+@pytest.fixture
+async def store(url: str, clock: Clock) -> AsyncIterator[Store]:
+    async with running(url, clock=clock) as opened:
         yield opened
 
 
