@@ -17,6 +17,9 @@ from monitor.verdict import Verdict
 
 Values = NDArray[np.float64]
 
+OUTLIER: Final = "outlier"
+"""The rule of single points far from all."""
+
 
 @dataclass(frozen=True, slots=True)
 class Anomaly:
@@ -72,7 +75,7 @@ def outliers(values: ArrayLike, fences: float = 3.0, min_samples: int = 12) -> A
     spread = (third - first) or 1.349 * sqrt(np.pi / 2) * float(np.abs(found - median).mean())
     low, high = float(first - fences * spread), float(third + fences * spread)
     odd = tuple(
-        Anomaly("outlier", int(at), int(at), f"{series[at]:.4g} at {at} is outside {low:.4g} to {high:.4g}")
+        Anomaly(OUTLIER, int(at), int(at), f"{series[at]:.4g} at {at} is outside {low:.4g} to {high:.4g}")
         for at in positions[(found < low) | (found > high)]
     )
     return _report(odd, len(found), low, high)
@@ -126,11 +129,16 @@ def patterns(values: ArrayLike, baseline: int, period: int = 1) -> AnomalyReport
     residuals = series - phases[np.arange(len(series)) % period]
     usual = residuals[:baseline][np.isfinite(residuals[:baseline])]
     deviation = float(np.abs(np.diff(usual)).mean()) / 1.128
+    if period > 1:
+        # The n values of a phase are nearer to their own median than others will be: by their variance / n, and the
+        # median's own variance is pi / 2 n of it.
+        each = len(usual) / period
+        deviation *= sqrt((each + np.pi / 2) / (each - 1))
     positions = np.flatnonzero(np.isfinite(residuals))
     positions = positions[positions >= baseline]
-    # Any departure from a constant is infinitely many of its deviations.
+    # Any departure from a constant is infinitely many of its deviations; so many can be reckoned with.
     with np.errstate(divide="ignore", invalid="ignore"):
-        distances = np.nan_to_num(residuals[positions] / deviation, nan=0.0)
+        distances = np.nan_to_num(residuals[positions] / deviation, nan=0.0, posinf=1e9, neginf=-1e9)
     odd: list[Anomaly] = []
     for name, length, holds in _RULES:
         if len(distances) >= length:

@@ -1,4 +1,4 @@
-"""Which variant should get how much traffic? Thompson sampling, and what each variant is worth by the logged choices.
+"""Which variant should get how much traffic? Thompson sampling.
 
 Traffic is given in batches, not by the request: over a batch Thompson sampling sends to a variant the share that is its
 probability of being best, so that probability is the weight. W. Thompson, On the likelihood that one unknown
@@ -7,7 +7,8 @@ Appl. Stoch. Models Bus. Ind. 26 (2010) 639-658. Every variant keeps a floor, so
 or that has become better, is found.
 
 Means of rewards that were collected this way are biased, and mix up variants with times of day, because shares follow
-rewards. `value` is not: it weighs each reward by the probability with which its variant was chosen.
+rewards. What a variant is worth takes each reward by 1 / the share with which its variant was chosen, for which
+`monitor.tallies.ShareTally` counts them apart.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,12 +17,9 @@ from math import sqrt
 from typing import Any, Final, Protocol
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from monitor.means import mean_interval
 from monitor.sequential import Interval
-from monitor.verdict import Verdict
 
 TOTAL: Final = 10_000
 """Basis points of all traffic."""
@@ -43,9 +41,6 @@ class BernoulliRewards:
     successes: int = 0
     failures: int = 0
 
-    def merge(self, other: "BernoulliRewards") -> "BernoulliRewards":
-        return BernoulliRewards(self.successes + other.successes, self.failures + other.failures)
-
     def posterior(self) -> Any:
         return stats.beta(1 + self.successes, 1 + self.failures)
 
@@ -62,22 +57,6 @@ class GaussianRewards:
     count: int = 0
     mean: float = 0.0
     m2: float = 0.0
-
-    @classmethod
-    def of(cls, rewards: ArrayLike) -> "GaussianRewards":
-        values = np.asarray(rewards, dtype=np.float64)
-        if not values.size:
-            return cls()
-        mean = float(values.mean())
-        return cls(len(values), mean, float(np.square(values - mean).sum()))
-
-    def merge(self, other: "GaussianRewards") -> "GaussianRewards":
-        count = self.count + other.count
-        if not count:
-            return self
-        apart = other.mean - self.mean
-        m2 = self.m2 + other.m2 + apart * apart * self.count * other.count / count
-        return GaussianRewards(count, self.mean + apart * other.count / count, m2)
 
     def posterior(self) -> Any:
         if self.count < 3:
@@ -163,68 +142,3 @@ def round_weights(exact: Sequence[float]) -> list[int]:
     for index in by_remainder[: TOTAL - sum(weights)]:
         weights[index] += 1
     return weights
-
-
-@dataclass(frozen=True, slots=True)
-class Value:
-    """What a variant would earn per request if it got all of them.
-
-    `ips` is unbiased, `snips` has less variance and a bias that vanishes; each with its asymptotic confidence
-    sequence. `effective` is how many equally weighted rewards the weighted ones are worth; too few are inconclusive.
-    """
-
-    ips: float
-    ips_interval: Interval
-    snips: float
-    snips_interval: Interval
-    samples: int
-    effective: float
-    verdict: Verdict
-    message: str
-
-
-def value(
-    variant: str,
-    chosen: Sequence[str],
-    propensities: ArrayLike,
-    rewards: ArrayLike,
-    *,
-    alpha: float = 0.05,
-    min_effective: float = 100.0,
-) -> Value:
-    """Off-policy estimates from all logged requests: who answered, with what probability, to what reward.
-
-    IPS: mean of w r with w = [chosen = variant] / propensity (D. Horvitz, D. Thompson, J. Amer. Statist. Assoc. 47
-    (1952) 663-685). SNIPS: sum of w r / sum of w (A. Swaminathan, T. Joachims, The self-normalized estimator for
-    counterfactual learning, NIPS 2015, 3231-3239), its variance by the delta method, mean of w^2 (r - snips)^2.
-    Effective samples: (sum w)^2 / sum w^2 (L. Kish, Survey Sampling (1965)). Rewards must be logged for every
-    request of the period, or for a random part of them. Raises `ValueError` for propensities outside (0, 1].
-    """
-    odds, reward = np.asarray(propensities, dtype=np.float64), np.asarray(rewards, dtype=np.float64)
-    if not len(chosen) == len(odds) == len(reward) or not bool(((odds > 0) & (odds <= 1)).all()):
-        raise ValueError("every request needs a variant, a propensity between 0 and 1, and a reward")
-    n = len(reward)
-    weights = np.array([one == variant for one in chosen], dtype=np.float64) / odds
-    effective = float(weights.sum() ** 2 / np.square(weights).sum()) if weights.any() else 0.0
-    if n < 2 or not effective:
-        nothing = Interval(-np.inf, np.inf)
-        message = f"{variant} has not been chosen"
-        return Value(np.nan, nothing, np.nan, nothing, n, effective, Verdict.INCONCLUSIVE, message)
-    weighted: NDArray[np.float64] = weights * reward
-    ips, snips = float(weighted.mean()), float(weighted.sum() / weights.sum())
-    spread = float(np.square(weights * (reward - snips)).mean() / weights.mean() ** 2)
-    enough = effective >= min_effective
-    limits = mean_interval(snips, spread, n, alpha)
-    message = f"{variant} is worth {snips:.4g} per request ({limits.low:.4g} to {limits.high:.4g})"
-    if not enough:
-        message += f"; {effective:.0f} effective rewards, {min_effective:g} are needed"
-    return Value(
-        ips=ips,
-        ips_interval=mean_interval(ips, float(weighted.var(ddof=1)), n, alpha),
-        snips=snips,
-        snips_interval=limits,
-        samples=n,
-        effective=effective,
-        verdict=Verdict.PASS if enough else Verdict.INCONCLUSIVE,
-        message=message,
-    )

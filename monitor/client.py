@@ -1,18 +1,19 @@
 """Asks the monitor how versions compare."""
 
+import asyncio
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
-from urllib.parse import quote
 
 import aiohttp
 from pydantic import TypeAdapter, ValidationError
 
-from monitor.answers.audit import Baselines, BaselineSummary, RequestHistory, VersionsSeen
 from monitor.answers.comparison import ComparisonReport
 from monitor.answers.history import PerformanceReport
 from monitor.answers.moves import VersionDrift
+from monitor.answers.plan import Plan
 from monitor.answers.samples import Sample
 from monitor.event import Event, Page
 from monitor.evidence import Evidence
@@ -26,16 +27,13 @@ REPORT_SECONDS: Final = 60.0
 Query = Mapping[str, str | int | float | Sequence[str | float] | None]
 T = TypeVar("T")
 
-_BASELINE: Final = TypeAdapter(BaselineSummary)
-_BASELINES: Final = TypeAdapter(Baselines)
 _COMPARISON: Final = TypeAdapter(ComparisonReport)
 _DRIFT: Final = TypeAdapter(VersionDrift)
 _EVENTS: Final = TypeAdapter(Page)
 _EVIDENCE: Final = TypeAdapter(Evidence)
 _PERFORMANCE: Final = TypeAdapter(PerformanceReport)
-_REQUEST: Final = TypeAdapter(RequestHistory)
+_PLAN: Final = TypeAdapter(Plan)
 _SAMPLE: Final = TypeAdapter(Sample)
-_SEEN: Final = TypeAdapter(VersionsSeen)
 _TALLIES: Final = TypeAdapter(dict[str, dict[str, VersionTally]])
 
 
@@ -43,16 +41,20 @@ class MonitorUnavailable(Exception):
     """The monitor did not answer, or not as it should; the text says why."""
 
 
+class QuestionRefused(MonitorUnavailable):
+    """The monitor has no answer to such a question; the text says what is wrong with it."""
+
+
 class MonitorClient:
     """A connection to the monitor, kept open. For one event loop. Every question raises `MonitorUnavailable`.
 
-    `url` is the monitor's (`http://host:8090`), `token` its bearer token, None for a monitor without. Times are seconds
-    since the epoch.
+    `url` is the monitor's (`http://host:8090`), `token` its bearer token, None for a monitor without. A file with the
+    token is read for every question: tokens are replaced while they are used. Times are seconds since the epoch.
     """
 
-    def __init__(self, url: str, token: str | None = None) -> None:
+    def __init__(self, url: str, token: str | Path | None = None) -> None:
         self._url = url.rstrip("/")
-        self._headers = {"authorization": f"Bearer {token}"} if token else {}
+        self._token = token
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
@@ -160,34 +162,32 @@ class MonitorClient:
         query = {"namespace": namespace, "model": model, "version": version, "window": window}
         return self._read(_SAMPLE, await self._ask("GET", "sample", REPORT_SECONDS, query))
 
-    async def versions(self, namespace: str, model: str) -> VersionsSeen:
-        """The versions that have been seen."""
-        query = {"namespace": namespace, "model": model}
-        return self._read(_SEEN, await self._ask("GET", "versions", REPORT_SECONDS, query))
-
-    async def request(self, namespace: str, model: str, request_id: str) -> RequestHistory:
-        """What became of one request."""
-        query = {"namespace": namespace, "model": model}
-        path = f"records/{quote(request_id, safe='')}"
-        return self._read(_REQUEST, await self._ask("GET", path, REPORT_SECONDS, query))
-
-    async def baselines(self, namespace: str, model: str) -> Baselines:
-        """What the drift of each version is measured from."""
-        query = {"namespace": namespace, "model": model}
-        return self._read(_BASELINES, await self._ask("GET", "baselines", REPORT_SECONDS, query))
-
-    async def keep_baseline(
-        self, namespace: str, model: str, version: str, features: str, predictions: str | None = None
-    ) -> BaselineSummary:
-        """Have the drift of a version measured from these profiles (`Profile.to_json`), as of its training data."""
-        body = {
+    async def plan(
+        self,
+        namespace: str,
+        model: str,
+        metric: str,
+        effect: float,
+        *,
+        share: float | None = None,
+        confidence: float | None = None,
+        power: float | None = None,
+        version: str | None = None,
+        since: float = 0,
+    ) -> Plan:
+        """What a comparison needs to find a difference, by what a version's records show to be usual."""
+        query: Query = {
             "namespace": namespace,
             "model": model,
+            "metric": metric,
+            "effect": effect,
+            "share": share,
+            "confidence": confidence,
+            "power": power,
             "version": version,
-            "features": json.loads(features),
-            "predictions": None if predictions is None else json.loads(predictions),
+            "since": since,
         }
-        return self._read(_BASELINE, await self._ask("POST", "baselines", REPORT_SECONDS, {}, body))
+        return self._read(_PLAN, await self._ask("GET", "plan", REPORT_SECONDS, query))
 
     async def post_events(self, events: Sequence[Event]) -> None:
         """Have events kept; those that are known already stay as they are."""
@@ -215,11 +215,13 @@ class MonitorClient:
     async def _ask(self, method: str, path: str, seconds: float, query: Query, body: Any = None) -> bytes:
         if self._session is None:
             # Neither a proxy nor credentials of the environment have a place between the operator and the monitor.
-            self._session = aiohttp.ClientSession(headers=self._headers, trust_env=False)
-        url = f"{self._url}/internal/v1/{path}"
+            self._session = aiohttp.ClientSession(trust_env=False)
+        url, headers = f"{self._url}/internal/v1/{path}", await self._authorization()
         timeout = aiohttp.ClientTimeout(total=seconds)
         try:
-            async with self._session.request(method, url, params=_pairs(query), json=body, timeout=timeout) as answer:
+            async with self._session.request(
+                method, url, params=_pairs(query), json=body, headers=headers, timeout=timeout
+            ) as answer:
                 content = await answer.read()
         except TimeoutError as error:
             raise MonitorUnavailable(f"the monitor at {self._url} did not answer within {seconds:g} seconds") from error
@@ -227,10 +229,34 @@ class MonitorClient:
             raise MonitorUnavailable(f"the monitor at {self._url} cannot be reached: {error}") from error
         if answer.status == 401:
             raise MonitorUnavailable(f"the monitor at {self._url} refused the token: the operator needs the monitor's")
+        if answer.status == 400:
+            raise QuestionRefused(f"the monitor at {self._url} refused the question: {_error(content)}")
         if answer.status != 200:
             said = content[:200].decode(errors="replace").strip()
             raise MonitorUnavailable(f"the monitor at {self._url} answered {answer.status}: {said}")
         return content
+
+    async def _authorization(self) -> Mapping[str, str]:
+        token = self._token
+        if isinstance(token, Path):
+            try:
+                token = (await asyncio.to_thread(token.read_text)).strip()
+            except (OSError, UnicodeError) as error:
+                said = f"the token for the monitor at {self._url} cannot be read from {token}: {type(error).__name__}"
+                raise MonitorUnavailable(said) from error
+            if not token.isprintable():
+                raise MonitorUnavailable(
+                    f"{self._token} must hold the token for the monitor at {self._url}, on one line"
+                )
+        return {"authorization": f"Bearer {token}"} if token else {}
+
+
+def _error(content: bytes) -> str:
+    """What an error's body says."""
+    try:
+        return str(json.loads(content)["error"])
+    except (ValueError, TypeError, KeyError):
+        return content[:200].decode(errors="replace").strip()
 
 
 def _pairs(query: Query) -> list[tuple[str, str]]:

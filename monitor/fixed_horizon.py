@@ -1,17 +1,16 @@
 """A/B reports: tests for one look at a number of samples that was planned beforehand, and the plan itself.
 
-Who looks repeatedly and stops when he likes what he sees is wrong far more often than alpha says; every result says so
-when told of more than one look. `monitor.sequential` has what may be watched. Differences are variant - base.
+Who looks repeatedly and stops when he likes what he sees is wrong far more often than alpha says: after k looks the
+chance of a false alarm is up to k alpha. `monitor.sequential` has what may be watched. Differences are variant - base.
 """
 
 from dataclasses import dataclass
 from math import ceil, isfinite, sqrt
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
-from statsmodels.stats.power import NormalIndPower, TTestIndPower
-from statsmodels.stats.proportion import confint_proportions_2indep, proportion_effectsize, proportions_ztest
 
 from monitor.sequential import Interval
 from monitor.verdict import Verdict
@@ -21,8 +20,6 @@ from monitor.verdict import Verdict
 class Comparison:
     """`verdict` is fail when the difference is no accident and in the worse direction, pass when it is no accident and
     in the better one, inconclusive otherwise. `effect` is Cohen's h or d, or the probability of superiority.
-
-    `note` warns of repeated looks; None after a single one.
     """
 
     test: str
@@ -34,7 +31,6 @@ class Comparison:
     effect: float
     samples: tuple[int, int]
     message: str
-    note: str | None
 
 
 def compare_proportions(
@@ -43,7 +39,6 @@ def compare_proportions(
     alpha: float = 0.05,
     *,
     higher_is_better: bool = True,
-    looks: int = 1,
 ) -> Comparison:
     """Two pairs (successes, trials): the pooled z-test, or Fisher's exact test where a cell expects fewer than 5.
 
@@ -51,6 +46,9 @@ def compare_proportions(
     (1998) 873-890, method 10. Effect: h = 2 asin sqrt(p) - 2 asin sqrt(p_base), J. Cohen, Statistical Power
     Analysis (1988) ch. 6. Raises `ValueError` for counts that cannot be.
     """
+    # With pandas 70 MB, which a monitor that nobody asks for this need not have.
+    from statsmodels.stats.proportion import confint_proportions_2indep, proportions_ztest  # noqa: PLC0415
+
     for successes, n in (base, variant):
         if not 0 <= successes <= n or n < 1:
             raise ValueError(f"no proportion of {successes} in {n}")
@@ -70,14 +68,15 @@ def compare_proportions(
         p_value=p_value,
         difference=s1 / n1 - s0 / n0,
         interval=Interval(float(low), float(high)),
-        effect=("h", float(proportion_effectsize(s1 / n1, s0 / n0))),
+        effect=("h", _cohens_h(s1 / n1, s0 / n0)),
         samples=(n0, n1),
-        plan=(alpha, higher_is_better, looks),
+        alpha=alpha,
+        higher_is_better=higher_is_better,
     )
 
 
 def compare_means(
-    base: ArrayLike, variant: ArrayLike, alpha: float = 0.05, *, higher_is_better: bool = True, looks: int = 1
+    base: ArrayLike, variant: ArrayLike, alpha: float = 0.05, *, higher_is_better: bool = True
 ) -> Comparison:
     """Welch's t-test of two means, which needs no equal variances. B. Welch, Biometrika 34 (1947) 28-35.
 
@@ -104,12 +103,13 @@ def compare_means(
         interval=interval,
         effect=("d", effect),
         samples=(len(one), len(two)),
-        plan=(alpha, higher_is_better, looks),
+        alpha=alpha,
+        higher_is_better=higher_is_better,
     )
 
 
 def compare_ranks(
-    base: ArrayLike, variant: ArrayLike, alpha: float = 0.05, *, higher_is_better: bool = True, looks: int = 1
+    base: ArrayLike, variant: ArrayLike, alpha: float = 0.05, *, higher_is_better: bool = True
 ) -> Comparison:
     """The Mann-Whitney test, for latencies and other skewed values: does one side tend to be larger?
 
@@ -134,7 +134,8 @@ def compare_ranks(
         interval=Interval(max(delta - radius, -1.0), min(delta + radius, 1.0)),
         effect=("P(variant > base)", superiority),
         samples=(len(one), len(two)),
-        plan=(alpha, higher_is_better, looks),
+        alpha=alpha,
+        higher_is_better=higher_is_better,
     )
 
 
@@ -156,8 +157,7 @@ def plan_proportions(base: float, variant: float, alpha: float = 0.05, power: fl
     """
     if base == variant or not (0 <= base <= 1 and 0 <= variant <= 1):
         raise ValueError(f"no plan to tell {base} from {variant}")
-    effect = float(proportion_effectsize(variant, base))
-    return _plan(NormalIndPower(), effect, alpha, power, ratio)
+    return _plan("z", _cohens_h(variant, base), alpha, power, ratio)
 
 
 def plan_means(
@@ -169,18 +169,29 @@ def plan_means(
     """
     if difference == 0 or deviation <= 0:
         raise ValueError(f"no plan to find a difference of {difference} at a deviation of {deviation}")
-    return _plan(TTestIndPower(), difference / deviation, alpha, power, ratio)
+    return _plan("t", difference / deviation, alpha, power, ratio)
 
 
-def proportion_power(
-    base: float, variant: float, base_samples: int, variant_samples: int, alpha: float = 0.05
-) -> float:
-    """The probability that a two-sided z-test with these samples finds this difference."""
-    effect = proportion_effectsize(variant, base)
-    return float(NormalIndPower().power(effect, base_samples, alpha, ratio=variant_samples / base_samples))
+def plan_share(bound: float, share: float, alpha: float = 0.05, power: float = 0.8) -> int:
+    """Trials for a two-sided z-test of one proportion against a bound, when the success probability is `share`.
+
+    By Cohen's h: J. Cohen (1988) ch. 6. Raises `ValueError` unless the two differ and lie between 0 and 1.
+    """
+    if bound == share or not (0 <= bound <= 1 and 0 <= share <= 1):
+        raise ValueError(f"no plan to tell {share} from {bound}")
+    return _plan("z", _cohens_h(share, bound), alpha, power, 0).base_samples
 
 
-def _plan(kind: NormalIndPower | TTestIndPower, effect: float, alpha: float, power: float, ratio: float) -> Plan:
+def _cohens_h(variant: float, base: float) -> float:
+    from statsmodels.stats.proportion import proportion_effectsize  # noqa: PLC0415
+
+    return float(proportion_effectsize(variant, base))
+
+
+def _plan(test: Literal["z", "t"], effect: float, alpha: float, power: float, ratio: float) -> Plan:
+    from statsmodels.stats.power import NormalIndPower, TTestIndPower  # noqa: PLC0415
+
+    kind = NormalIndPower() if test == "z" else TTestIndPower()
     needed = kind.solve_power(effect_size=abs(effect), alpha=alpha, power=power, ratio=ratio)
     samples = float(np.ravel(needed)[0])
     if not isfinite(samples):
@@ -204,9 +215,9 @@ def _comparison(
     interval: Interval,
     effect: tuple[str, float],
     samples: tuple[int, int],
-    plan: tuple[float, bool, int],
+    alpha: float,
+    higher_is_better: bool,
 ) -> Comparison:
-    alpha, higher_is_better, looks = plan
     if p_value > alpha:
         verdict, said = Verdict.INCONCLUSIVE, "no difference has been shown"
     else:
@@ -217,10 +228,4 @@ def _comparison(
         f"{said}: difference {difference:.4g} ({interval.low:.4g} to {interval.high:.4g}), {test} p {p_value:.2g}, "
         f"{effect[0]} {effect[1]:.3g}, {samples[1]} samples against {samples[0]}"
     )
-    note = None
-    if looks > 1:
-        note = (
-            f"this test holds for one look that was planned; after {looks} looks the chance of a false alarm is up to "
-            f"{min(1.0, looks * alpha):.0%}, not {alpha:.0%}: use a confidence sequence to watch a comparison"
-        )
-    return Comparison(test, verdict, statistic, p_value, difference, interval, effect[1], samples, message, note)
+    return Comparison(test, verdict, statistic, p_value, difference, interval, effect[1], samples, message)

@@ -70,8 +70,8 @@ def feedback_of(tally: VersionTally) -> VersionFeedback:
 def worth(by_share: Sequence[ShareTally]) -> float | None:
     """The reward per request that a version would get if it answered all of them; None without any.
 
-    The self-normalised estimate by inverse propensities (`monitor.bandit.value`): every reward counts as much as the
-    share with which its version was chosen was small. A. Swaminathan, T. Joachims, The self-normalized estimator for
+    The self-normalised estimate by inverse propensities: every reward counts as much as the share with which its
+    version was chosen was small. A. Swaminathan, T. Joachims, The self-normalized estimator for
     counterfactual learning, NIPS 2015, 3231-3239.
     """
     weighed = [(one, BASIS_POINTS / one.share) for one in by_share if one.share > 0 and one.count > 0]

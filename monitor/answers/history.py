@@ -43,12 +43,32 @@ class MetricTrend:
 
 
 @dataclass(frozen=True, slots=True)
+class Oddity:
+    """Buckets of a metric that stand out: from the one that starts at `first` to the one that starts at `last`.
+
+    `rules` says why (`monitor.anomaly`). Values there are from `low` to `high`; the metric's median is `usual`.
+    """
+
+    metric: str
+    first: float
+    last: float
+    low: float
+    high: float
+    usual: float
+    rules: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class VersionHistory:
-    """One version. `degradation` is fail when the trend of any metric is; `buckets` without requests are left out."""
+    """One version. `degradation` is fail when the trend of any metric is; `buckets` without requests are left out.
+
+    `oddities` are facts about single buckets or a few, by metric and time; chance makes some of them.
+    """
 
     version: str
     degradation: Verdict
     trends: tuple[MetricTrend, ...]
+    oddities: tuple[Oddity, ...]
     buckets: tuple[Bucket, ...]
 
 

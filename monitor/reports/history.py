@@ -2,18 +2,20 @@
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import cast, false, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.anomaly import trend
 from monitor.answers.figures import finite
-from monitor.answers.history import Bucket, MetricTrend, PerformanceReport, VersionHistory
+from monitor.answers.history import Bucket, MetricTrend, Oddity, PerformanceReport, VersionHistory
 from monitor.reports.labels import Judged, errors, judged_columns, macro_f1, regressive, scored
+from monitor.reports.oddities import Series, oddities
 from monitor.reports.rows import MOST_ROWS, Of, read
 from monitor.reports.tables import name_of
 from monitor.store.schema import MICROSECONDS, MINUTE, feedback, records, tallies
@@ -23,16 +25,30 @@ from monitor.verdict import worst
 ALPHA: Final = 0.05
 MOST_BUCKETS: Final = 1_000
 """Buckets of all versions together, and of the series in which a trend is looked for: the newest."""
-_METRICS: Final[Mapping[str, tuple[Literal["up", "down"], Callable[[Bucket], float | None]]]] = {
+_ENOUGH: Final = 30
+"""Requests, labels or rewards that a bucket needs to stand out: of fewer nearly anything is an accident."""
+_DAY: Final = 86_400 * MICROSECONDS
+
+
+class _Metric(NamedTuple):
+    """Which direction is worse, what it is in a bucket, and how many values that rests on."""
+
+    worse: Literal["up", "down"]
+    value: Callable[[Bucket], float | None]
+    basis: Callable[[Bucket], int]
+
+
+_METRICS: Final[Mapping[str, _Metric]] = {
     # How many numbers are hit exactly says nothing about a regression.
-    "accuracy": ("down", lambda one: one.accuracy if one.mae is None else None),
-    "macro-f1": ("down", lambda one: one.macro_f1),
-    "mean-absolute-error": ("up", lambda one: one.mae),
-    "reward": ("down", lambda one: one.reward_mean),
-    "error-rate": ("up", lambda one: _share(one.errors, one.requests)),
-    "latency-p95-ms": ("up", lambda one: one.p95_ms),
+    "accuracy": _Metric("down", lambda one: one.accuracy if one.mae is None else None, lambda one: one.labels),
+    "macro-f1": _Metric("down", lambda one: one.macro_f1, lambda one: one.labels),
+    "mean-absolute-error": _Metric("up", lambda one: one.mae, lambda one: one.labels),
+    "reward": _Metric("down", lambda one: one.reward_mean, lambda one: one.rewards),
+    "error-rate": _Metric("up", lambda one: _share(one.errors, one.requests), lambda one: one.requests),
+    "latency-p95-ms": _Metric("up", lambda one: one.p95_ms, lambda one: one.requests),
 }
-"""Which direction is worse, and what it is in a bucket."""
+_SHARES: Final = {"accuracy", "error-rate"}
+"""Metrics that count successes or failures."""
 _SUMS: Final = ("requests", "errors", "labels", "correct", "rewards", "reward_sum")
 
 
@@ -114,12 +130,22 @@ def _history(version: str, found: Mapping[int, _Rows], width: int) -> VersionHis
     numbers = regressive([one for rows in found.values() for one in scored(rows.judged)])
     buckets = {place: _bucket(place * width / MICROSECONDS, rows, numbers) for place, rows in found.items()}
     series = {
-        metric: [(place, value(one)) for place, one in buckets.items()] for metric, (_, value) in _METRICS.items()
+        metric: {place: value for place, one in buckets.items() if (value := of.value(one)) is not None}
+        for metric, of in _METRICS.items()
     }
-    measured = {metric: points for metric, points in series.items() if any(value is not None for _, value in points)}
+    measured = {metric: points for metric, points in series.items() if points}
     # One of several trends is found by chance more often than a single one.
-    trends = tuple(_trend(metric, points, ALPHA / len(measured)) for metric, points in measured.items())
-    return VersionHistory(version, worst(one.verdict for one in trends), trends, tuple(buckets.values()))
+    last = max(buckets)
+    trends = tuple(_trend(metric, _values(points, last), ALPHA / len(measured)) for metric, points in measured.items())
+    odd: list[Oddity] = []
+    for metric, points in measured.items():
+        counts = {place: float(_METRICS[metric].basis(buckets[place])) for place in points}
+        counts = {place: count for place, count in counts.items() if count >= _ENOUGH}
+        if counts:
+            values = _values({place: points[place] for place in counts}, last)
+            of = _values(counts, last) if metric in _SHARES else None
+            odd += oddities(Series(metric, values, of, last, width / MICROSECONDS, _DAY // width))
+    return VersionHistory(version, worst(one.verdict for one in trends), trends, tuple(odd), tuple(buckets.values()))
 
 
 def _bucket(start: float, rows: _Rows, numbers: bool) -> Bucket:
@@ -142,13 +168,17 @@ def _bucket(start: float, rows: _Rows, numbers: bool) -> Bucket:
     )
 
 
-def _trend(metric: str, points: Sequence[tuple[int, float | None]], alpha: float) -> MetricTrend:
-    last = points[-1][0]
-    series = np.full(min(last - points[0][0] + 1, MOST_BUCKETS), np.nan)
-    for place, value in points:
-        if value is not None and last - place < len(series):
+def _values(points: Mapping[int, float], last: int) -> NDArray[np.float64]:
+    """One value for each bucket up to the last one; NaN where there is none."""
+    series = np.full(min(last - min(points) + 1, MOST_BUCKETS), np.nan)
+    for place, value in points.items():
+        if last - place < len(series):
             series[place - last - 1] = value
-    found = trend(series, _METRICS[metric][0], alpha)
+    return series
+
+
+def _trend(metric: str, series: NDArray[np.float64], alpha: float) -> MetricTrend:
+    found = trend(series, _METRICS[metric].worse, alpha)
     return MetricTrend(
         metric=metric,
         verdict=found.verdict,

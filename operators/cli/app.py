@@ -5,7 +5,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from operators.cli import convert, feedback, manifests, profile, reports, show, simulate, wishes
+from operators.cli import convert, feedback, manifests, power, profile, reports, show, simulate, wishes
 from operators.cli.errors import sentence
 from operators.cli.program import PLUGIN, TIDEGATE, Program
 
@@ -62,6 +62,7 @@ def command_line(program: Program) -> typer.Typer:
         reports.compare,
         reports.drift,
         reports.performance,
+        power.power,
         reports.events,
         feedback.feedback,
     ):

@@ -28,7 +28,7 @@ TOKEN_FILE_VARIABLE: Final = "TIDEGATE_MONITOR_TOKEN_FILE"  # noqa: S105 - the n
 
 def ask(session: Session, question: Callable[["MonitorClient"], Awaitable[T]]) -> T:
     """The monitor's answer. Raises `CliError`."""
-    from monitor.client import MonitorClient, MonitorUnavailable  # noqa: PLC0415 - slow to import
+    from monitor.client import MonitorClient, MonitorUnavailable, QuestionRefused  # noqa: PLC0415 - slow to import
 
     async def answer(door: Door) -> T:
         async with MonitorClient(door.url, door.token) as client:
@@ -37,6 +37,8 @@ def ask(session: Session, question: Callable[["MonitorClient"], Awaitable[T]]) -
     with _monitor(session) as door:
         try:
             return asyncio.run(answer(door))
+        except QuestionRefused as error:
+            raise CliError(str(error)) from error
         except MonitorUnavailable as error:
             raise CliError(str(error), _hint(session)) from error
 

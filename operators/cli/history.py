@@ -23,6 +23,7 @@ _BUCKETS: Final = (
     "REWARD",
 )
 _TRENDS: Final = ("METRIC", "GETS WORSE", "PER LINE", "BETWEEN", "P", "MESSAGE")
+_ODD: Final = ("METRIC", "FROM", "TO", "VALUES", "USUAL", "WHY")
 _WORSE: Final = {Verdict.FAIL: "yes", Verdict.PASS: "no", Verdict.INCONCLUSIVE: "not known yet"}
 
 
@@ -32,7 +33,11 @@ def histories(report: PerformanceReport) -> str:
         return f"{report.model}: no requests are on record since {moment(report.since)}."
     parts = [("", f"{report.model} since {moment(report.since)}, a line for every {format_duration(report.bucket)}")]
     for one in report.versions:
-        parts += [(f"Version {one.version}", _buckets(one.buckets)), (f"Trends of {one.version}", _trends(one))]
+        parts += [
+            (f"Version {one.version}", _buckets(one.buckets)),
+            (f"Trends of {one.version}", _trends(one)),
+            (f"What stands out of {one.version}", _oddities(one)),
+        ]
     parts += [("Not all was read", indented([(line,) for line in report.cut])), ("", _meaning(report))]
     return sections(parts)
 
@@ -47,6 +52,13 @@ def happened(events: Sequence[Event], now: float) -> str:
 
 
 def _meaning(report: PerformanceReport) -> str:
+    odd = {one.version: len(one.oddities) for one in report.versions if one.oddities}
+    told = ", ".join(f"{count} of {version}" for version, count in odd.items())
+    more = f"; stretches that stand out from the others: {told}" if told else ""
+    return f"What it means: {_worse(report)}{more}."
+
+
+def _worse(report: PerformanceReport) -> str:
     worse = {
         one.version: ", ".join(trend.metric for trend in one.trends if trend.verdict is Verdict.FAIL)
         for one in report.versions
@@ -54,10 +66,10 @@ def _meaning(report: PerformanceReport) -> str:
     }
     if worse:
         told = (f"{version} gets steadily worse in {metrics}" for version, metrics in worse.items())
-        return f"What it means: {'; '.join(told)}."
+        return "; ".join(told)
     if all(one.degradation is Verdict.PASS for one in report.versions):
-        return "What it means: no version gets steadily worse."
-    return "What it means: no version has been shown to get worse; a trend needs 12 lines at least."
+        return "no version gets steadily worse"
+    return "no version has been shown to get worse; a trend needs 12 lines at least"
 
 
 def _buckets(buckets: Sequence[Bucket]) -> str:
@@ -93,3 +105,18 @@ def _trends(history: VersionHistory) -> str:
         for one in history.trends
     ]
     return indented([_TRENDS, *rows]) if rows else ""
+
+
+def _oddities(history: VersionHistory) -> str:
+    rows = [
+        (
+            one.metric,
+            moment(one.first),
+            moment(one.last),
+            number(one.low) if one.low == one.high else f"{number(one.low)} to {number(one.high)}",
+            number(one.usual),
+            ", ".join(one.rules),
+        )
+        for one in history.oddities
+    ]
+    return indented([_ODD, *rows]) if rows else ""

@@ -79,8 +79,9 @@ def test_every_right_that_is_missing_is_named_with_a_way_to_check_it(
 
 
 def test_a_pod_that_cannot_be_reached_is_told_in_a_sentence(cluster: Cluster) -> None:
-    for command in ("compare", "drift", "performance", "events"):
-        said = cluster.fails(command, "iris")
+    planning = ("power", "--metric", "error-rate", "--effect", "0.1")
+    for command in (("compare",), ("drift",), ("performance",), planning, ("events",)):
+        said = cluster.fails(*command, "iris")
         assert said.startswith(f"error: the cluster {cluster.api_server.url} ")
         assert "monitor" in said
 

@@ -17,7 +17,7 @@ from monitor.answers.comparison import (
     VersionReport,
 )
 from monitor.answers.figures import Difference, Figure, Planned
-from monitor.answers.history import Bucket, MetricTrend, PerformanceReport, VersionHistory
+from monitor.answers.history import Bucket, MetricTrend, Oddity, PerformanceReport, VersionHistory
 from monitor.answers.moves import ColumnDrift, Concept, ErrorChange, Fault, Moved, Quality, VersionDrift
 from monitor.event import Event
 from monitor.verdict import Verdict
@@ -104,8 +104,15 @@ DRIFT = VersionDrift(
 
 BUCKET = Bucket(1_790_000_000.0, 1200, 3, 1.5, 4.5, 100, 0.9, 0.88, None, 0, None)
 TREND = MetricTrend("accuracy", Verdict.FAIL, -0.01, -0.02, -0.005, 0.001, 20, "falls")
+DIP = Oddity("accuracy", 1_790_000_000.0, 1_790_003_600.0, 0.5, 0.6, 0.9, ("outlier", "9 points in a row"))
+PEAK = Oddity("latency-p95-ms", 1_790_000_000.0, 1_790_000_000.0, 90.0, 90.0, 4.5, ("outlier",))
 PERFORMANCE = PerformanceReport(
-    "default", "iris", 1_789_000_000.0, 3600, (VersionHistory("v1", Verdict.FAIL, (TREND,), (BUCKET,)),), ()
+    "default",
+    "iris",
+    1_789_000_000.0,
+    3600,
+    (VersionHistory("v1", Verdict.FAIL, (TREND,), (DIP, PEAK), (BUCKET,)),),
+    (),
 )
 
 

@@ -236,10 +236,18 @@ def test_performance_shows_buckets_and_who_gets_worse(web: StubWeb, home: Home, 
     assert web.asked[-1].query["bucket"] == ["15m"]
     assert "2026-09-21T14:13:20Z   1,200      3" in page
     assert "accuracy   yes          -0.01      -0.02 to -0.005" in page
-    assert page.endswith("What it means: v1 gets steadily worse in accuracy.\n")
+    assert "What stands out of v1:\n  METRIC           FROM " in page
+    assert (
+        "accuracy         2026-09-21T14:13:20Z   2026-09-21T15:13:20Z   0.5 to 0.6   0.9     outlier, 9 points" in page
+    )
+    assert "latency-p95-ms   2026-09-21T14:13:20Z   2026-09-21T14:13:20Z   90           4.5     outlier\n" in page
+    assert page.endswith(
+        "What it means: v1 gets steadily worse in accuracy; stretches that stand out from the others: 2 of v1.\n"
+    )
     assert tidegate("performance", "iris", "--bucket", "1h30m").exit_code == 2
     assert tidegate("performance", "iris", "--since", "yesterday").exit_code == 2
-    good = replace(PERFORMANCE.versions[0], degradation=Verdict.PASS)
+    good = replace(PERFORMANCE.versions[0], degradation=Verdict.PASS, oddities=())
+    assert "stands out" not in histories(replace(PERFORMANCE, versions=(good,)))
     assert histories(replace(PERFORMANCE, versions=(good,))).endswith("no version gets steadily worse.")
     early = replace(good, degradation=Verdict.INCONCLUSIVE, trends=())
     assert "a trend needs 12 lines" in histories(replace(PERFORMANCE, versions=(early,)))
@@ -258,8 +266,9 @@ def test_events_are_shown_oldest_first(web: StubWeb, home: Home, folder: Path) -
 
 
 def test_a_rollout_that_does_not_exist_is_no_question_for_the_monitor(web: StubWeb) -> None:
-    for command in ("compare", "drift", "performance", "events"):
-        assert fails(command, "iris") == (
+    planning = ("power", "--metric", "error-rate", "--effect", "0.1")
+    for command in (("compare",), ("drift",), ("performance",), planning, ("events",)):
+        assert fails(*command, "iris") == (
             "error: there is no modelrollout/iris, nor any other\nmake one: tidegate apply -f FILE\n"
         )
     assert web.asked == []

@@ -7,7 +7,6 @@ from random import Random
 
 import pytest
 
-from monitor.bandit import value
 from monitor.client import MonitorClient, MonitorUnavailable
 from monitor.evidence import Evidence, PairTally
 from monitor.tallies import LabelTally, RewardTally, ShareTally, VersionTally
@@ -59,21 +58,18 @@ def test_rewards_and_labels_become_tallies() -> None:
 
 
 def test_a_version_is_worth_what_inverse_propensities_say() -> None:
-    dice = Random(7)
-    chosen, propensities, rewards = [], [], []
+    """It earns most when its share is small, so that the mean of its rewards says too little."""
+    dice, mine = Random(7), []
     for share in (1_000, 5_000, 9_000):
-        for _ in range(400):
-            mine = dice.random() < share / 10_000
-            chosen.append("b" if mine else "a")
-            propensities.append(share / 10_000 if mine else 1 - share / 10_000)
-            rewards.append(float(dice.random() < (0.8 if mine and share == 1_000 else 0.4)))
-    logged = zip(chosen, propensities, rewards, strict=True)
-    mine = [(round(odds * 10_000), reward) for name, odds, reward in logged if name == "b"]
-    counts, sums = Counter(share for share, _ in mine), Counter[int]()
-    for share, reward in mine:
-        sums[share] += int(reward)
+        earned = 0.8 if share == 1_000 else 0.4
+        mine += [(share, dice.random() < earned) for _ in range(4_000) if dice.random() < share / 10_000]
+    counts, sums = Counter(share for share, _ in mine), Counter(share for share, reward in mine if reward)
     by_share = [ShareTally(share, count, sums[share], sums[share]) for share, count in counts.items()]
-    assert worth(by_share) == pytest.approx(value("b", chosen, propensities, rewards).snips)
+    weights = [10_000 / share for share, _ in mine]
+    expected = sum(weight * reward for weight, (_, reward) in zip(weights, mine, strict=True)) / sum(weights)
+    assert worth(by_share) == pytest.approx(expected)
+    assert expected == pytest.approx((0.8 + 0.4 + 0.4) / 3, abs=0.03)
+    assert sum(reward for _, reward in mine) / len(mine) < 0.45
 
 
 def test_a_version_without_rewards_is_worth_nothing_that_is_known() -> None:

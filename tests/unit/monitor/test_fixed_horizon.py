@@ -13,7 +13,7 @@ from monitor.fixed_horizon import (
     compare_ranks,
     plan_means,
     plan_proportions,
-    proportion_power,
+    plan_share,
 )
 from monitor.verdict import Verdict
 
@@ -118,17 +118,6 @@ def test_values_that_cannot_be_compared_are_refused(values: list[float]) -> None
             compare([1.0, 2.0], values)
 
 
-def test_who_looks_more_than_once_is_warned() -> None:
-    assert compare_proportions((10, 100), (20, 100)).note is None
-    for result in (
-        compare_proportions((10, 100), (20, 100), looks=10),
-        compare_means([1.0, 2.0], [2.0, 3.0], looks=10),
-        compare_ranks([1.0, 2.0], [2.0, 3.0], looks=10),
-    ):
-        assert result.note is not None
-        assert "after 10 looks the chance of a false alarm is up to 50%, not 5%" in result.note
-
-
 def test_one_look_keeps_alpha_and_many_do_not() -> None:
     runs = 150
     once = often = 0
@@ -152,8 +141,17 @@ def test_plans_are_those_of_cohens_tables() -> None:
 def test_a_plan_reaches_its_power() -> None:
     plan = plan_proportions(0.9, 0.92, power=0.9, ratio=0.5)
     assert plan.variant_samples == pytest.approx(plan.base_samples / 2, abs=1)
-    assert proportion_power(0.9, 0.92, plan.base_samples, plan.variant_samples) == pytest.approx(0.9, abs=1e-3)
-    assert proportion_power(0.9, 0.9, 1000, 1000) == pytest.approx(0.05)
+    effect = 2 * asin(sqrt(0.92)) - 2 * asin(sqrt(0.9))
+    error = sqrt(1 / plan.base_samples + 1 / plan.variant_samples)
+    assert stats.norm.sf(stats.norm.isf(0.025) - effect / error) == pytest.approx(0.9, abs=1e-3)
+
+
+def test_a_plan_for_one_proportion_needs_half_of_what_each_of_two_does() -> None:
+    # J. Cohen (1988), section 6.4: testing against a constant takes half of the samples of each group.
+    alone = plan_share(0.5, 0.6)
+    assert alone == pytest.approx(plan_proportions(0.5, 0.6).base_samples / 2, abs=1)
+    found = stats.binom.sf(stats.binom.isf(0.025, alone, 0.5), alone, 0.6)
+    assert found == pytest.approx(0.8, abs=0.05)
 
 
 def test_a_planned_test_finds_its_effect_as_often_as_planned() -> None:
@@ -179,3 +177,6 @@ def test_plans_that_cannot_be_are_refused() -> None:
         plan_means(0.0, 1.0)
     with pytest.raises(ValueError, match="no plan"):
         plan_means(1.0, 0.0)
+    for bound, share in ((0.5, 0.5), (1.5, 0.5), (0.5, -0.1)):
+        with pytest.raises(ValueError, match="no plan"):
+            plan_share(bound, share)

@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 from monitorkit import OF
 
 from monitor import client as module
-from monitor.client import MonitorClient, MonitorUnavailable
+from monitor.client import MonitorClient, MonitorUnavailable, QuestionRefused
 
 TALLY = b"""{"versions": {"v1": {"requests": 2, "errors": 1, "labels": {"count": 0, "correct": 0},
   "rewards": {"count": 1, "sum": 0.5, "squares": 0.25, "zero_one": false},
@@ -39,6 +40,30 @@ async def test_tallies_are_read_with_the_token() -> None:
     assert b"authorization: bearer secret" in heads[0].lower()
 
 
+async def test_a_replaced_token_is_used_from_then_on(tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("first\n")
+    async with server(200, TALLY) as (url, heads), MonitorClient(url, token) as client:
+        await client.tallies(*OF, 0)
+        token.unlink()
+        with pytest.raises(MonitorUnavailable, match=f"cannot be read from {token}: FileNotFoundError"):
+            await client.tallies(*OF, 0)
+        token.write_text("two\nlines\n")
+        with pytest.raises(MonitorUnavailable, match=f"{token} must hold the token for the monitor at {url}"):
+            await client.tallies(*OF, 0)
+        token.write_text("second\n")
+        await client.tallies(*OF, 0)
+    first, second = (head.lower() for head in heads)
+    assert b"authorization: bearer first\r\n" in first
+    assert b"authorization: bearer second\r\n" in second
+
+
+async def test_a_monitor_without_a_token_is_asked_without_one() -> None:
+    async with server(200, TALLY) as (url, heads), MonitorClient(url) as client:
+        await client.tallies(*OF, 0)
+    assert b"authorization" not in heads[0].lower()
+
+
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"{}", b'{"versions": {"v1": {}}}'])
 async def test_an_answer_that_is_not_the_monitors_is_no_tally(body: bytes) -> None:
     async with server(200, body) as (url, _), MonitorClient(url) as client:
@@ -54,13 +79,19 @@ async def test_an_answer_that_is_not_the_monitors_is_no_report(body: bytes) -> N
             client.compare(*OF),
             client.performance(*OF),
             client.drift(*OF),
-            client.versions(*OF),
-            client.request(*OF, "1"),
-            client.baselines(*OF),
-            client.keep_baseline(*OF, "v1", "{}"),
+            client.plan(*OF, "error-rate", 0.1),
         ):
             with pytest.raises(MonitorUnavailable, match="gave an answer that is not understood"):
                 await question
+
+
+@pytest.mark.parametrize(
+    ("body", "said"), [(b'{"error": "bucket: too wide"}', "bucket: too wide"), (b"[1]", r"\[1\]"), (b"no\n", "no")]
+)
+async def test_a_question_that_is_refused_is_told_in_the_monitors_words(body: bytes, said: str) -> None:
+    async with server(400, body) as (url, _), MonitorClient(url) as client:
+        with pytest.raises(QuestionRefused, match=f"refused the question: {said}$"):
+            await client.performance(*OF)
 
 
 @pytest.mark.parametrize("status", [302, 404, 500, 503])
