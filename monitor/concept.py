@@ -21,7 +21,6 @@ from math import isfinite
 from typing import Final, Protocol
 
 import numpy as np
-from river.drift import ADWIN, PageHinkley
 
 from monitor.verdict import Verdict
 
@@ -67,6 +66,8 @@ class Adwin:
     def __init__(self, delta: float = 0.002, scale: float = 1.0) -> None:
         if not 0 < delta < 1 or scale <= 0:
             raise ValueError(f"no detector with delta {delta} and scale {scale}")
+        from river.drift import ADWIN  # noqa: PLC0415 - brings 80 MB, which nobody needs without labels
+
         self._scale = scale
         self._detector = ADWIN(delta=delta)
 
@@ -86,6 +87,8 @@ class PageHinkleyTest:
     def __init__(self, threshold: float = 20.0, tolerance: float = 0.05, min_samples: int = 30) -> None:
         if threshold <= 0 or tolerance < 0:
             raise ValueError(f"no detector with threshold {threshold} and tolerance {tolerance}")
+        from river.drift import PageHinkley  # noqa: PLC0415
+
         self._detector = PageHinkley(min_instances=min_samples, delta=tolerance, threshold=threshold, mode="up")
 
     def update(self, error: float) -> bool:

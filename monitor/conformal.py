@@ -10,16 +10,16 @@ Since nobody knows when a drift begins, the gambler releases his capital slowly:
 has not been put at stake yet and cannot have been lost; what is released is spread evenly over all bets. A drift after
 long quiet is found almost as soon as one at the beginning.
 
-Numbers are ranked by cells between quantiles of one half of the reference sample and counted against the other half,
-categories by hash, so that the memory is bounded and the test remains exact.
+Numbers are ranked by cells between quantiles of one half of the reference sample and counted against the other half.
+Categories are ranked by their hashes: each one of the reference has a cell, and so have those between two of them,
+which it did not have. So the memory is bounded, and the test remains exact.
 
 Sources: J. Ville, Étude critique de la notion de collectif (1939). Ranks as fair bets: V. Vovk, I. Nouretdinov, A.
 Gammerman, Testing exchangeability on-line, ICML 2003, 768-775. Watching for drift with them: V. Vovk, I. Petej, I.
 Nouretdinov, E. Ahlberg, L. Carlsson, A. Gammerman, Retrain or not retrain: conformal test martingales for change-point
 detection, PMLR 152 (2021) 191-210. The cosines: J. Neyman, Smooth test for goodness of fit, Skand. Aktuarietidskr. 20
 (1937) 149-199. Spreading capital over starting times: J. Shin, A. Ramdas, A. Rinaldo, E-detectors, New Engl. J. Stat.
-Data Sci. 2 (2024) 229-260. Several e-values at once: R. Wang, A. Ramdas, False discovery rate control with e-values, J.
-R. Stat. Soc. B 84 (2022) 822-852.
+Data Sci. 2 (2024) 229-260.
 """
 
 import json
@@ -29,20 +29,21 @@ from math import log2
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
-from monitor.profiles import CategoricalColumn, Column, Kind, NumericColumn, category, hash_of, mix, numbers
+from monitor.profiles import CategoricalColumn, Column, Kind, NumericColumn, Profile, category, hash_of, mix, numbers
 from monitor.verdict import Verdict
 
 _CELLS: Final = 64
-"""Cells of numbers: enough to see a shift of a tenth of the spread."""
-
-_BUCKETS: Final = 1024
-"""Cells of categories; two that share one are told apart no more, which costs power and not validity."""
+"""Cells of numbers: enough to see a shift of a tenth of the spread. A value that many records share has its own."""
 
 _FREQUENCIES: Final = np.repeat(np.arange(1.0, 5.0), 6)
 _STAKES: Final = np.tile([-0.9, -0.5, -0.2, 0.2, 0.5, 0.9], 4)
 
-STATE_VERSION: Final = 1
+MIN_SAMPLES: Final = 100
+"""Values that are needed by default, of the reference and to say that no drift has been shown."""
+
+STATE_VERSION: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +68,13 @@ class DriftWatch:
     """
 
     def __init__(
-        self, reference: NumericColumn | CategoricalColumn, alpha: float = 0.05, min_samples: int = 100, seed: int = 0
+        self,
+        reference: NumericColumn | CategoricalColumn,
+        alpha: float = 0.05,
+        min_samples: int = MIN_SAMPLES,
+        seed: int = 0,
     ) -> None:
-        """Raises `ValueError` if `reference` is too small, or has more categories than its profile keeps."""
+        """Raises `ValueError` if `reference` is too small."""
         if not 0 < alpha < 1:
             raise ValueError(f"alpha must be between 0 and 1, not {alpha}")
         if reference.count < min_samples:
@@ -82,24 +87,28 @@ class DriftWatch:
             self._kind = Kind.NUMERIC
             # The order of priorities is random, so the halves are two independent samples.
             half = len(reference.sample) // 2
-            self._edges = np.unique(np.quantile(reference.sample[:half], np.arange(1, _CELLS) / _CELLS))
+            levels = np.quantile(reference.sample[:half], np.arange(_CELLS + 1) / _CELLS)
+            distinct, times = np.unique(levels, return_counts=True)
+            shared = distinct[times > 1]
+            self._edges = np.unique(np.concatenate([levels[1:-1], shared, np.nextafter(shared, -np.inf)]))
             cells = np.searchsorted(self._edges, reference.sample[half:])
             self._counts = np.bincount(cells, minlength=len(self._edges) + 1)
         else:
-            if reference.other:
-                raise ValueError("the reference has more categories than can be watched")
             self._kind = Kind.CATEGORICAL
-            self._edges = np.empty(0)
-            buckets = [hash_of(name) % _BUCKETS for name in reference.categories]
+            places = _places(list(reference.categories))
+            self._edges = np.unique(np.concatenate([places, places - 1]))
             weights = list(reference.categories.values())
-            self._counts = np.bincount(buckets, weights, minlength=_BUCKETS).astype(np.int64)
+            counts = np.bincount(np.searchsorted(self._edges, places), weights, minlength=len(self._edges) + 1)
+            self._counts = counts.astype(np.int64)
+            self._counts[-1] += reference.other  # a profile keeps the categories with the lowest hashes
 
     def update(self, values: Column) -> WatchResult:
         """Take the next values, in the order in which they came. Missing ones are left out."""
-        for cell in self._cells(values):
+        cells = self._cells(values)
+        for cell, chance in zip(cells, self._chances(len(cells)), strict=True):
             if self._alarm_at is not None:
                 break
-            self._bet(self._rank(cell))
+            self._bet(self._rank(cell, chance))
         return self.result
 
     @property
@@ -117,20 +126,23 @@ class DriftWatch:
     def _cells(self, values: Column) -> list[int]:
         if self._kind is Kind.NUMERIC:
             given = numbers(values)
-            cells: list[int] = np.searchsorted(self._edges, given[np.isfinite(given)]).tolist()
-            return cells
-        return [hash_of(name) % _BUCKETS for name in map(category, values) if name is not None]
+            given = given[np.isfinite(given)]
+        else:
+            given = _places([name for name in map(category, values) if name is not None])
+        cells: list[int] = np.searchsorted(self._edges, given).tolist()
+        return cells
 
-    def _rank(self, cell: int) -> float:
+    def _rank(self, cell: int, chance: float) -> float:
         """The share of values so far, with the new one, that are above it, ties broken at random; between 0 and 1."""
         self._counts[cell] += 1
         above = int(self._counts[cell + 1 :].sum())
-        return (above + self._uniform() * int(self._counts[cell])) / float(self._counts.sum())
+        return (above + chance * int(self._counts[cell])) / float(self._counts.sum())
 
-    def _uniform(self) -> float:
-        """The next pseudorandom number, from the seed and the position: nothing else must be remembered."""
-        position = np.array([self._samples], dtype=np.uint64) ^ mix(np.array([self._seed], dtype=np.uint64))
-        return float(mix(position)[0]) / 2.0**64
+    def _chances(self, number: int) -> list[float]:
+        """The next pseudorandom numbers, from the seed and the position: nothing else must be remembered."""
+        positions = np.arange(self._samples, self._samples + number, dtype=np.uint64)
+        found: list[float] = (mix(positions ^ mix(np.array([self._seed], dtype=np.uint64))) / 2.0**64).tolist()
+        return found
 
     def _bet(self, p: float) -> None:
         released = self._reserve(self._samples) - self._reserve(self._samples + 1)
@@ -174,8 +186,7 @@ class DriftWatch:
             watch._samples, watch._alarm_at = state["samples"], state["alarmAt"]
             watch._capital = np.array(state["capital"], dtype=np.float64)
             watch._edges = np.array(state["edges"], dtype=np.float64)
-            size = len(watch._edges) + 1 if watch._kind is Kind.NUMERIC else _BUCKETS
-            watch._counts = np.zeros(size, dtype=np.int64)
+            watch._counts = np.zeros(len(watch._edges) + 1, dtype=np.int64)
             for cell, count in state["counts"]:
                 watch._counts[cell] = count
             if watch._capital.shape != _STAKES.shape:
@@ -185,11 +196,15 @@ class DriftWatch:
         return watch
 
 
-def discoveries(e_values: Sequence[float], alpha: float) -> tuple[int, ...]:
-    """Which of several e-values show something, with a false discovery rate of at most alpha (e-BH).
+def watches(reference: Profile, alpha: float) -> dict[str, DriftWatch]:
+    """One for each column of the reference, `alpha` each; a column with too few values to be watched has none."""
+    return {
+        name: DriftWatch(column, alpha, seed=hash_of(name))
+        for name, column in reference.columns.items()
+        if column.count >= MIN_SAMPLES
+    }
 
-    Holds at any one moment that is chosen by looking, however the features depend on each other.
-    """
-    order = sorted(range(len(e_values)), key=lambda index: -e_values[index])
-    enough = [k for k, index in enumerate(order, 1) if e_values[index] * k >= len(order) / alpha]
-    return tuple(sorted(order[: enough[-1]])) if enough else ()
+
+def _places(names: Sequence[str]) -> NDArray[np.float64]:
+    """Where categories are among all: the first 53 bits of their hashes, which a float can hold."""
+    return np.array([hash_of(name) >> 11 for name in names], dtype=np.float64)

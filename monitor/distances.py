@@ -13,6 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 from scipy.spatial import distance
 
+from monitor.profiles import hash_of
+
 _EXPECTED: Final = 5.0
 """A chi-square approximation wants at least this many expected records in every cell. W. Cochran, Some methods for
 strengthening the common chi-square tests, Biometrics 10 (1954) 417-451."""
@@ -95,11 +97,13 @@ def pooled(reference: Mapping[str, int], current: Mapping[str, int]) -> NDArray[
     """Counts of both (two rows) by category, the rarest of them pooled until every cell expects enough records.
 
     Two cells remain at least, if there were two. Which categories are pooled depends on the counts of both sides
-    together, so that a test does not see what was chosen. Raises `ValueError` if a side has no records.
+    together, so that a test does not see what was chosen. Of those that are equally rare the hashes decide: names in
+    the order of time, as ids have them, would gather the new ones in cells of their own. Raises `ValueError` if a side
+    has no records.
     """
     if not sum(reference.values()) or not sum(current.values()):
         raise ValueError("both sides need records")
-    names = sorted(reference.keys() | current.keys())
+    names = sorted(reference.keys() | current.keys(), key=lambda name: (hash_of(name), name))
     table = np.array([[side.get(name, 0) for name in names] for side in (reference, current)], dtype=np.int64)
     table = table[:, table.any(axis=0)]
     smaller_share = table.sum(axis=1).min() / table.sum()

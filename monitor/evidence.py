@@ -39,9 +39,9 @@ class ErrorTally:
 class Move:
     """How far one feature (or one output) is from its reference.
 
-    `psi`: the population stability index, None when it cannot be computed yet. `e_value`: the evidence that it is no
-    accident; without drift it reaches 1 / alpha with probability alpha at most, however often one looks
-    (`monitor.conformal`).
+    It is that of its `samples` values or, if that is larger, that of whether there is a value at all. `psi`: the
+    population stability index, None when it cannot be computed yet. `e_value`: the evidence that it is no accident;
+    without drift it reaches 1 / alpha with probability alpha at most, however often one looks (`monitor.conformal`).
     """
 
     name: str

@@ -69,7 +69,7 @@ class NumericColumn:
     @classmethod
     def of(cls, values: Column, priorities: NDArray[np.uint64]) -> "NumericColumn":
         every = numbers(values)
-        finite = np.abs(every) < _LARGEST
+        finite = present(every, Kind.NUMERIC)
         found = every[finite]
         if not found.size:
             return cls(missing=len(every))
@@ -238,6 +238,13 @@ def numbers(values: Column) -> NDArray[np.float64]:
     return np.fromiter(map(number, values), np.float64, len(values))
 
 
+def present(values: Column, kind: Kind) -> NDArray[np.bool_]:
+    """Which values are not missing in a column of that kind."""
+    if kind is Kind.NUMERIC:
+        return np.abs(numbers(values)) < _LARGEST
+    return np.array([category(value) is not None for value in values], dtype=np.bool_)
+
+
 def number(value: object) -> float:
     """The value as a float, NaN for what is no number."""
     try:
@@ -288,10 +295,20 @@ def _kind_of(column: Column) -> Kind:
 def _column_from(fields: Mapping[str, Any]) -> NumericColumn | CategoricalColumn:
     given = dict(fields)
     kind = Kind(given.pop("kind"))
+    if min(given["count"], given["missing"]) < 0:
+        raise ProfileError("a column has a negative number of values")
     if kind is Kind.CATEGORICAL:
-        return CategoricalColumn(**given)
+        categories = CategoricalColumn(**given)
+        counts = (*categories.categories.values(), categories.other)
+        if min(counts) < 0 or sum(counts) != categories.count:
+            raise ProfileError("the categories of a column do not add up to its values")
+        return categories
     given |= {name: tuple(given[name]) for name in ("priorities", "sample")}
     column = NumericColumn(**given)
     if len(column.priorities) != len(column.sample):
         raise ProfileError("a sample has as many priorities as values")
+    if len(column.sample) != min(column.count, SAMPLE_SIZE):
+        raise ProfileError(f"a sample has all values up to {SAMPLE_SIZE}")
+    if column.count and not column.low <= column.high:
+        raise ProfileError("the lowest value is above the highest")
     return column

@@ -11,7 +11,7 @@ from monitor.analyst.figures import FeedbackFigures, Pair, PairFigures, Version
 from monitor.analyst.findings import concept_changed
 from monitor.concept import Adwin, Change, PageHinkleyTest, watch
 from monitor.event import Event
-from monitor.reports.labels import Judged, Scored, errors, judged_columns, regressive, scored
+from monitor.reports.labels import Judged, Scored, detectable, errors, judged_columns, regressive, scored
 from monitor.reports.rows import Of
 from monitor.store.schema import MICROSECONDS, feedback, pairs
 from monitor.verdict import Verdict
@@ -73,17 +73,9 @@ def _figures(rows: Sequence[Judged]) -> FeedbackFigures:
     )
 
 
-def _changes(version: Version, judged: Sequence[Scored], at: float) -> list[Event]:
+def _changes(version: Version, rows: Sequence[Scored], at: float) -> list[Event]:
     """The last change of the errors, if it was a rise and both detectors say so: one alone is mistaken more often."""
-    if regressive(judged):
-        apart = np.abs(errors(judged))
-        judged = [one for one, usable in zip(judged, np.isfinite(apart), strict=True) if usable]
-        apart = apart[np.isfinite(apart)]
-        # Detectors want errors within bounds: those above the largest usual one count as that.
-        scale = (float(np.quantile(apart, 0.95)) or 1.0) if apart.size else 1.0
-        series = np.minimum(apart, scale).tolist()
-    else:
-        scale, series = 1.0, [0.0 if one.correct else 1.0 for one in judged]
+    judged, series, scale = detectable(rows)
     one = watch(PageHinkleyTest(threshold=20 * scale, tolerance=0.05 * scale), series)
     other = watch(Adwin(scale=scale), series) if one.verdict is Verdict.FAIL else one
     if other.verdict is not Verdict.FAIL or one.verdict is not Verdict.FAIL:

@@ -15,15 +15,15 @@ from monitor.analyst.figures import Version
 from monitor.analyst.gauges import MOST_VERSIONS, Metrics
 from monitor.analyst.news import Model, Newspaper
 from monitor.analyst.watching import Watches, name_of
-from monitor.analyst.windows import Recorded, judge
+from monitor.analyst.windows import judge
 from monitor.event import Event, Kind
 from monitor.outbound.lease import Lease
 from monitor.outbound.outbox import Outbox
 from monitor.reports import history
-from monitor.reports.following import Family
+from monitor.reports.following import Family, Recorded
 from monitor.reports.labels import Judged
 from monitor.reports.references import Reference, References
-from monitor.reports.rows import Of, raw, read
+from monitor.reports.rows import Of, read, recorded_columns
 from monitor.store.database import StoreRefused, StoreUnavailable
 from monitor.store.schema import records
 from monitor.store.service import Store
@@ -151,7 +151,7 @@ class Analyst:
         references = {family: await self._reference(version, family) for family in Family}
         width = sum(len(one.profile.columns) for one in references.values() if one.profile is not None)
         query = (
-            select(records.c.id, records.c.request_id, records.c.at, raw(records.c.inputs), raw(records.c.outputs))
+            select(*recorded_columns())
             .where(Of(version.namespace, version.model).model_of(records), records.c.version == version.version)
             .order_by(records.c.id.desc())
         )

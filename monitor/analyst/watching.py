@@ -11,9 +11,10 @@ from typing import Final
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from monitor import conformal
 from monitor.analyst.figures import Version
 from monitor.conformal import DriftWatch, WatchResult
-from monitor.profiles import CategoricalColumn, NumericColumn, Profile, hash_of
+from monitor.profiles import Profile
 from monitor.reports.following import Family
 from monitor.reports.references import Reference
 from monitor.reports.tables import Row
@@ -37,8 +38,7 @@ class Watches:
         """Nothing has been seen yet; a column that cannot be watched is left out."""
         profile = reference.profile or Profile()
         alpha = ALPHA / len(Family) / max(1, len(profile.columns))
-        made = {name: watch for name, column in profile.columns.items() if (watch := _watch(name, column, alpha))}
-        return cls(name_of(reference), 0, made)
+        return cls(name_of(reference), 0, conformal.watches(profile, alpha))
 
     def take(self, rows: Sequence[Row], last: int) -> Mapping[str, WatchResult]:
         """Look at the next rows, up to the record `last`; the columns whose drift these have shown."""
@@ -85,11 +85,3 @@ async def keep(connection: AsyncConnection, version: Version, family: Family, wa
     )
     newest = {name: statement.excluded[name] for name in ("reference", "position", "state")}
     await connection.execute(statement.on_conflict_do_update(index_elements=list(_KEY), set_=newest))
-
-
-def _watch(name: str, column: NumericColumn | CategoricalColumn, alpha: float) -> DriftWatch | None:
-    """None for a column that has too few values, or too many categories."""
-    try:
-        return DriftWatch(column, alpha, seed=hash_of(name))
-    except ValueError:
-        return None

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
 from monitor.analyst.figures import ColumnFigures, Version, WindowFigures
 from monitor.analyst.findings import drifted, faulty
@@ -11,7 +11,7 @@ from monitor.drift import compare
 from monitor.event import Event
 from monitor.profiles import NumericColumn, Profile
 from monitor.quality import check, schema_of
-from monitor.reports.following import Entry, Family, profile, rows_of
+from monitor.reports.following import Family, Recorded, profile, rows_of
 from monitor.reports.references import Reference
 from monitor.reports.tables import Row, columns, kinds_of_predictions
 
@@ -20,16 +20,6 @@ MOST_FAULTS: Final = 20
 """Faults of one window that are told."""
 
 _Named = Sequence[tuple[str, Row]]
-
-
-class Recorded(NamedTuple):
-    """A record, its inputs and outputs as JSON."""
-
-    id: int
-    request_id: str
-    at: int
-    inputs: str | None
-    outputs: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,32 +45,34 @@ def judge(
     found = {}
     faults = None
     for family, reference in references.items():
-        rows = _rows(entries, family)
-        fresh = [one for one in entries if reference.source != "records" or one.at > reference.made_at]
-        judged = rows if len(fresh) == len(entries) else _rows(fresh, family)
+        recorded = [one for one in entries if one.entry(family).content is not None]
+        rows = rows_of([one.entry(family) for one in recorded], family)
+        seen = _profile(rows, reference.profile, family)
         moved: dict[str, float | None] = {}
         alarmed = frozenset[str]()
         if reference.profile is not None:
-            moved = {
-                one.feature: one.psi for one in compare(reference.profile, profile(judged, reference.profile)).features
-            }
+            begin = reference.made_at if reference.source == "records" else -1
+            fresh = [(one, row) for one, row in zip(recorded, rows, strict=True) if one.at > begin]
+            judged = [row for _, row in fresh]
+            window = seen if len(judged) == len(rows) else profile(judged, reference.profile)
+            moved = {one.feature: one.psi for one in compare(reference.profile, window).features}
             watched = watches[family]
-            news = _rows([one for one in fresh if one.id > watched.position], family)
-            shown = watched.take([row for _, row in news], entries[-1].id)
+            shown = watched.take([row for one, (_, row) in fresh if one.id > watched.position], entries[-1].id)
             events += (drifted(version, family, name, one, psi=moved.get(name), at=at) for name, one in shown.items())
             alarmed = watched.alarmed
             if family is Family.FEATURES:
                 faulted = _faults(version, judged, reference.profile, at)
                 faults, events = len(faulted), events + faulted[:MOST_FAULTS]
-        found[family] = _columns(rows, reference.profile, family, moved, alarmed)
+        found[family] = _columns(seen, moved, alarmed)
     figures = WindowFigures(len(entries), found[Family.FEATURES], found[Family.PREDICTIONS], faults)
     return Judged(figures, tuple(events))
 
 
-def _rows(entries: Sequence[Recorded], family: Family) -> _Named:
-    contents = (one.inputs if family is Family.FEATURES else one.outputs for one in entries)
-    taken = [Entry(one.id, one.request_id, content) for one, content in zip(entries, contents, strict=True)]
-    return rows_of(taken, family.read)
+def _profile(rows: _Named, reference: Profile | None, family: Family) -> Profile:
+    if reference is not None:
+        return profile(rows, reference)
+    table = columns([row for _, row in rows])
+    return Profile.of(table, kinds_of_predictions(table) if family is Family.PREDICTIONS else None)
 
 
 def _faults(version: Version, rows: _Named, reference: Profile, at: float) -> list[Event]:
@@ -88,18 +80,7 @@ def _faults(version: Version, rows: _Named, reference: Profile, at: float) -> li
     return [faulty(version, one, tuple(rows[row][0] for row in one.rows), at) for one in found if not one.tolerated]
 
 
-def _columns(
-    rows: _Named,
-    reference: Profile | None,
-    family: Family,
-    moved: Mapping[str, float | None],
-    alarmed: frozenset[str],
-) -> tuple[ColumnFigures, ...]:
-    if reference is None:
-        table = columns([row for _, row in rows])
-        seen = Profile.of(table, kinds_of_predictions(table) if family is Family.PREDICTIONS else None)
-    else:
-        seen = profile(rows, reference)
+def _columns(seen: Profile, moved: Mapping[str, float | None], alarmed: frozenset[str]) -> tuple[ColumnFigures, ...]:
     return tuple(
         ColumnFigures(
             name=name,

@@ -2,22 +2,21 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
-import numpy as np
 import orjson
 from sqlalchemy import select
 
 from monitor.answers.moves import ColumnDrift, Concept, ErrorChange, Fault, Moved, Quality, VersionDrift
 from monitor.concept import Adwin, Detector, PageHinkleyTest, watch
-from monitor.conformal import DriftWatch, WatchResult
+from monitor.conformal import WatchResult, watches
 from monitor.drift import FeatureDrift, compare
-from monitor.profiles import Profile, hash_of
+from monitor.profiles import Profile
 from monitor.quality import check, schema_of
-from monitor.reports.following import Entry, Family, profile, rows_of
-from monitor.reports.labels import Judged, errors, judged_columns, regressive, scored
+from monitor.reports.following import Family, Recorded, profile, rows_of
+from monitor.reports.labels import Judged, detectable, judged_columns, scored
 from monitor.reports.references import FIRST, Reference, References
-from monitor.reports.rows import Of, raw, read
+from monitor.reports.rows import Of, read, recorded_columns
 from monitor.reports.tables import Row, columns
 from monitor.reports.versions import newest
 from monitor.store.schema import MICROSECONDS, feedback, records
@@ -29,16 +28,6 @@ MOST_LABELS: Final = 10_000
 """Labels in which a change of the error is looked for: the newest."""
 _WATCHED: Final = 100_000
 """Values that watches are shown, two seconds of work; of a table with very many columns the newest rows."""
-
-
-class _Recorded(NamedTuple):
-    """A record, its inputs and outputs as JSON."""
-
-    id: int
-    request_id: str
-    at: int
-    inputs: str | None
-    outputs: str | None
 
 
 async def drift(
@@ -53,14 +42,14 @@ async def drift(
     basis = reference or version
     found = {family: await references.of_version(of.namespace, of.model, basis, family) for family in Family}
     after = max(one.made_at if one.source == "records" and basis == version else -1 for one in found.values())
-    recorded = select(records.c.id, records.c.request_id, records.c.at, raw(records.c.inputs), raw(records.c.outputs))
+    recorded = select(*recorded_columns())
     mine = of.model_of(records), records.c.version == version
     judged = select(*judged_columns()).where(of.model_of(feedback), feedback.c.version == version)
     judged = judged.where(feedback.c.label.is_not(None)).order_by(feedback.c.at.desc())
     async with store.reading() as connection:
         rows = (await read(connection, recorded.where(*mine).order_by(records.c.id.desc()), window)).rows
         labels = (await read(connection, judged, MOST_LABELS)).rows
-    entries = [_Recorded._make(row) for row in reversed(rows) if row.at > after]
+    entries = [Recorded._make(row) for row in reversed(rows) if row.at > after]
     said = [Judged._make(row) for row in reversed(labels)]
     return VersionDrift(
         namespace=of.namespace,
@@ -77,13 +66,11 @@ async def drift(
     )
 
 
-def _moved(entries: Sequence[_Recorded], family: Family, reference: Reference) -> Moved:
+def _moved(entries: Sequence[Recorded], family: Family, reference: Reference) -> Moved:
     if reference.profile is None:
         message = f"there is no reference: {reference.samples} of the {FIRST} records that make one"
         return Moved("", reference.samples, Verdict.INCONCLUSIVE, message, ())
-    contents = [entry.inputs if family is Family.FEATURES else entry.outputs for entry in entries]
-    taken = [Entry(one.id, one.request_id, content) for one, content in zip(entries, contents, strict=True)]
-    rows = rows_of(taken, family.read)
+    rows = rows_of([one.entry(family) for one in entries], family)
     report = compare(reference.profile, profile(rows, reference.profile))
     watched = _watched([row for _, row in rows], reference.profile)
     found = tuple(_column(one, watched.get(one.feature)) for one in report.features)
@@ -113,17 +100,10 @@ def _watched(rows: Sequence[Row], reference: Profile) -> dict[str, WatchResult]:
     """What every column's watch says, with its part of alpha; a column that cannot be watched is left out."""
     width = max(1, len(reference.columns))
     table = columns(rows[-max(1, _WATCHED // width) :])
-    found = {}
-    for name, column in reference.columns.items():
-        try:
-            one = DriftWatch(column, ALPHA / width, seed=hash_of(name))
-        except ValueError:  # too few values, or too many categories
-            continue
-        found[name] = one.update(table.get(name, []))
-    return found
+    return {name: one.update(table.get(name, [])) for name, one in watches(reference, ALPHA / width).items()}
 
 
-def _quality(entries: Sequence[_Recorded], reference: Profile | None) -> Quality | None:
+def _quality(entries: Sequence[Recorded], reference: Profile | None) -> Quality | None:
     """All rows of the window, not one of each request: what is wrong with a value is a fact and no estimate."""
     if reference is None:
         return None
@@ -159,16 +139,7 @@ def _quality(entries: Sequence[_Recorded], reference: Profile | None) -> Quality
 
 def _concept(rows: Sequence[Judged]) -> tuple[Concept, ...]:
     """What both detectors say of the errors: 0 or 1 for classes, distances for numbers."""
-    judged = scored(rows)
-    if regressive(judged):
-        apart = np.abs(errors(judged))
-        judged = [one for one, usable in zip(judged, np.isfinite(apart), strict=True) if usable]
-        apart = apart[np.isfinite(apart)]
-        # Detectors want errors within bounds: those above the largest usual one count as that.
-        scale = float(np.quantile(apart, 0.95)) or 1.0
-        series = np.minimum(apart, scale).tolist()
-    else:
-        scale, series = 1.0, [0.0 if one.correct else 1.0 for one in judged]
+    judged, series, scale = detectable(scored(rows))
     detectors: tuple[tuple[str, Detector], ...] = (
         ("ADWIN", Adwin(scale=scale)),
         ("Page-Hinkley", PageHinkleyTest(threshold=20 * scale, tolerance=0.05 * scale)),

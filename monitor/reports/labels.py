@@ -71,6 +71,22 @@ def errors(rows: Sequence[Scored]) -> NDArray[np.float64]:
     return np.where(np.abs(apart) < _LARGEST, apart, np.nan)
 
 
+def detectable(rows: Sequence[Scored]) -> tuple[list[Scored], list[float], float]:
+    """What detectors of change are shown: rows, the error of each, and the largest error.
+
+    It is 0 or 1 for classes; for numbers the distance, of which those above their 95th percentile count as that, as
+    detectors want errors within bounds.
+    """
+    if not regressive(rows):
+        return list(rows), [0.0 if one.correct else 1.0 for one in rows], 1.0
+    apart = np.abs(errors(rows))
+    usable = np.isfinite(apart)
+    apart = apart[usable]
+    largest = float(np.quantile(apart, 0.95)) or 1.0 if apart.size else 1.0
+    found = [one for one, there in zip(rows, usable, strict=True) if there]
+    return found, np.minimum(apart, largest).tolist(), largest
+
+
 def labels(rows: Sequence[Judged], predictions: int, alpha: float) -> Labels | None:
     """None without labels. `predictions`: the version's answers that could have a label."""
     labelled = [row for row in rows if row.label is not None]

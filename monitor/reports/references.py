@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Row, Select, false, func, select
+from sqlalchemy import Select, false, func, select
 
 from monitor.profiles import Profile
-from monitor.reports.following import Entry, Family, rows_of
-from monitor.reports.rows import raw, read
+from monitor.reports.following import Family, Recorded, rows_of
+from monitor.reports.rows import read, recorded_columns
 from monitor.reports.tables import columns, kinds_of_predictions
 from monitor.store.dialect import inserting
 from monitor.store.schema import MICROSECONDS, baselines, records
@@ -99,7 +99,7 @@ class References:
                 return Reference(version, samples=samples)
             rows = (await read(connection, query, FIRST)).rows
         made_at = max(row.at for row in rows)
-        profiles, texts = await asyncio.to_thread(_profiles, rows)
+        profiles, texts = await asyncio.to_thread(_profiles, [Recorded._make(row) for row in rows])
         row: dict[str, object] = {"namespace": namespace, "model": model, "version": version}
         row |= {"source": "records", "made_at": made_at} | texts
         async with self._store.writing() as connection:
@@ -116,19 +116,22 @@ class References:
 def _first(namespace: str, model: str, version: str, before: int | None) -> Select[Any]:
     of = (records.c.namespace == namespace, records.c.model == model, records.c.version == version)
     early = () if before is None else (records.c.at < before,)
-    columns = (records.c.id, records.c.request_id, records.c.at, *(raw(records.c[one.recorded]) for one in Family))
-    oldest = select(*columns).where(*of, *early, records.c.mirrored == false()).order_by(records.c.id).limit(_AMONG)
+    oldest = (
+        select(*recorded_columns())
+        .where(*of, *early, records.c.mirrored == false())
+        .order_by(records.c.id)
+        .limit(_AMONG)
+    )
     table = oldest.subquery()
     recorded = (table.c[one.recorded].is_not(None) for one in Family)
     return select(table).where(*recorded).order_by(table.c.id).limit(FIRST)
 
 
-def _profiles(rows: Sequence[Row[Any]]) -> tuple[dict[Family, Profile], dict[str, str]]:
+def _profiles(records: Sequence[Recorded]) -> tuple[dict[Family, Profile], dict[str, str]]:
     """Of both families, and as they are stored."""
     made = {}
     for family in Family:
-        entries = [Entry(row.id, row.request_id, row._mapping[family.recorded]) for row in rows]
-        given = rows_of(entries, family.read)
+        given = rows_of([one.entry(family) for one in records], family)
         table = columns([row for _, row in given])
         kinds = kinds_of_predictions(table) if family is Family.PREDICTIONS else None
         made[family] = Profile.of(table, kinds, [request_id for request_id, _ in given])

@@ -7,7 +7,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Row, Select, Table, Text, and_, type_coerce
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from monitor.store.schema import MICROSECONDS
+from monitor.store.schema import MICROSECONDS, records
 
 MOST_ROWS: Final = 100_000
 """Rows that a report is made of."""
@@ -46,6 +46,11 @@ class Read:
 def raw(column: ColumnElement[Any]) -> ColumnElement[Any]:
     """JSON as it is stored, to be parsed where nobody waits."""
     return type_coerce(column, Text)
+
+
+def recorded_columns() -> list[ColumnElement[Any]]:
+    """What a `Recorded` is read from."""
+    return [records.c.id, records.c.request_id, records.c.at, raw(records.c.inputs), raw(records.c.outputs)]
 
 
 async def read(connection: AsyncConnection, query: Select[Any], most: int = MOST_ROWS, text: int = MOST_TEXT) -> Read:

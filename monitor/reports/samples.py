@@ -4,14 +4,14 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import select
 
 from monitor.answers.samples import Family as Compared
 from monitor.answers.samples import Sample, Table
 from monitor.profiles import CategoricalColumn, Kind, NumericColumn, Profile, category
-from monitor.reports.following import Entry, Family, rows_of
+from monitor.reports.following import Family, Recorded, rows_of
 from monitor.reports.references import References
-from monitor.reports.rows import Of, raw, read
+from monitor.reports.rows import Of, read, recorded_columns
 from monitor.reports.tables import columns, kinds_of_predictions
 from monitor.reports.versions import newest
 from monitor.store.schema import records
@@ -30,20 +30,18 @@ async def sample(store: Store, references: References, of: Of, version: str | No
         version = version or next(iter(await newest(connection, of)), "")
     found = {family: await references.of_version(of.namespace, of.model, version, family) for family in Family}
     after = max(one.made_at if one.source == "records" else -1 for one in found.values())
-    query = select(
-        records.c.id, records.c.request_id, records.c.at, raw(records.c.inputs), raw(records.c.outputs)
-    ).where(of.model_of(records), records.c.version == version, records.c.at > after)
+    query = select(*recorded_columns()).where(of.model_of(records), records.c.version == version, records.c.at > after)
     async with store.reading() as connection:
         rows = (await read(connection, query.order_by(records.c.id.desc()), window)).rows
+    entries = [Recorded._make(row) for row in reversed(rows)]
     compared = {
-        family: await asyncio.to_thread(_compared, rows[::-1], family, one.profile) for family, one in found.items()
+        family: await asyncio.to_thread(_compared, entries, family, one.profile) for family, one in found.items()
     }
     return Sample(of.namespace, of.model, version, compared[Family.FEATURES], compared[Family.PREDICTIONS])
 
 
-def _compared(rows: Sequence[Row[Any]], family: Family, reference: Profile | None) -> Compared:
-    entries = [Entry(row.id, row.request_id, row._mapping[family.recorded]) for row in rows]
-    found = columns([row for _, row in rows_of(entries, family.read)])
+def _compared(entries: Sequence[Recorded], family: Family, reference: Profile | None) -> Compared:
+    found = columns([row for _, row in rows_of([one.entry(family) for one in entries], family)])
     kinds = reference.kinds if reference else kinds_of_predictions(found) if family is Family.PREDICTIONS else {}
     categorical = tuple(name for name, kind in kinds.items() if kind is Kind.CATEGORICAL)
     current = {name: [*map(category, values)] if name in categorical else values for name, values in found.items()}

@@ -12,6 +12,7 @@ from monitor.distances import (
     histogram,
     jensen_shannon,
     kolmogorov_smirnov,
+    pooled,
     psi,
     quantile_edges,
 )
@@ -79,8 +80,15 @@ def test_rare_categories_are_pooled_before_they_are_tested() -> None:
     # With 1000 to 100 records a cell needs 55 in all to expect 5 of the smaller side.
     reference = {"a": 600, "b": 360, "r1": 10, "r2": 10, "r3": 10, "r4": 10}
     current = {"a": 50, "b": 30, "r1": 4, "r2": 4, "r3": 6, "r4": 6}
-    pooled = np.array([[600, 360, 40], [50, 30, 20]])
-    assert chi_square(reference, current).p_value == pytest.approx(stats.chi2_contingency(pooled).pvalue)
+    table = np.array([[600, 360, 40], [50, 30, 20]])
+    assert chi_square(reference, current).p_value == pytest.approx(stats.chi2_contingency(table).pvalue)
+
+
+def test_ids_that_follow_each_other_are_no_difference() -> None:
+    first = {f"2026-01-01T{n:05}": 1 for n in range(1000)}
+    second = {f"2026-01-02T{n:05}": 1 for n in range(3000)}
+    assert chi_square(first, second).p_value > 0.001
+    assert psi(*pooled(first, second)) < 0.2
 
 
 def test_a_new_category_beside_a_constant_is_tested_exactly() -> None:

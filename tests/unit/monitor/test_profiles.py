@@ -135,6 +135,27 @@ def test_what_is_no_profile_is_refused(text: str) -> None:
         Profile.from_json(text)
 
 
+@pytest.mark.parametrize(
+    ("column", "change", "why"),
+    [
+        ("x", {"sample": [], "priorities": []}, "a sample has all values up to 2048"),
+        ("x", {"sample": [1.0], "priorities": [1]}, "a sample has all values up to 2048"),
+        ("x", {"count": -1}, "a negative number"),
+        ("c", {"missing": -1}, "a negative number"),
+        ("x", {"low": 9.0}, "the lowest value is above the highest"),
+        ("x", {"low": None}, "no profile"),
+        ("c", {"categories": {"a": 3}}, "do not add up"),
+        ("c", {"categories": {"a": 3, "b": -1}}, "do not add up"),
+        ("c", {"other": "a"}, "no profile"),
+    ],
+)
+def test_a_profile_that_contradicts_itself_is_refused(column: str, change: dict[str, object], why: str) -> None:
+    document = json.loads(Profile.of({"x": [1.0, 2.0], "c": ["a", "b"]}).to_json())
+    document["columns"][column] |= change
+    with pytest.raises(ProfileError, match=why):
+        Profile.from_json(json.dumps(document))
+
+
 def test_a_profile_of_another_release_is_refused_by_its_number() -> None:
     with pytest.raises(ProfileError, match="schema 2; this release reads 1"):
         Profile.from_json('{"schema":2,"rows":0,"columns":{}}')

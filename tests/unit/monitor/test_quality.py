@@ -121,6 +121,15 @@ def test_a_reference_suggests_a_schema_that_it_fulfils_itself() -> None:
     assert check(columns | {"n": [0.0, 16.0, 5.0, 5.0]}, schema).verdict is Verdict.FAIL
 
 
+def test_new_names_are_tolerated_where_the_reference_shows_that_they_come() -> None:
+    schema = schema_of(Profile.of({"id": [f"id-{n}" for n in range(500)], "color": ["red", "blue"] * 250}))
+    (finding,) = check({"id": ["other"] * 100, "color": ["red"] * 100}, schema).findings
+    assert (finding.field, finding.rule, finding.tolerated) == ("id", Rule.CATEGORY, True)
+    assert check({"id": ["id-1"] * 100, "color": [*["red"] * 99, "pink"]}, schema).verdict is Verdict.FAIL
+    rare = schema_of(Profile.of({"city": [*["Rome", "Paris"] * 49, "Lund", "Bath"]}))["city"]
+    assert rare.max_invalid == 0.04
+
+
 def test_a_reference_with_too_many_categories_asks_for_none() -> None:
     schema = schema_of(Profile.of({"id": [str(n) for n in range(2000)]}))
     assert schema["id"].categories is None

@@ -4,9 +4,14 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from auditcases import AuditCases
+from comparisoncases import ComparisonCases
+from driftcases import DriftCases
+from evidencecases import EvidenceCases
+from evidencehistories import anything, check_evidence
+from historycases import HistoryCases
 from hypothesis import settings
 from monitorkit import running
-from reportcases import AuditCases, ComparisonCases, DriftCases, EvidenceCases, HistoryCases, anything, check_evidence
 from storecases import quick
 
 
