@@ -22,6 +22,7 @@ from benchmarks.boundaries import Counts, Hits, Values
 from monitor import distances
 from monitor.conformal import DriftWatch
 from monitor.profiles import NumericColumn, Profile
+from operators.analysis.findings import FEWEST_FAILURES
 
 ALPHA: Final = 0.05
 PATIENCE: Final = 100
@@ -51,7 +52,8 @@ def rate(name: str, truth: float, bound: float, *, worse_above: bool = True) -> 
     def play(draw: np.random.Generator, runs: int, rounds: int) -> Firsts:
         (seen,), (n,) = _streams(draw, (truth,), (1,), runs, rounds)
         error = np.sqrt(bound * (1 - bound) / n)
-        return _firsts(boundaries.proportion(seen, n, bound, ALPHA), seen / n - bound, error, n, worse_above)
+        decided = _proven(boundaries.proportion(seen, n, bound, ALPHA), seen, n, worse_above)
+        return _firsts(decided, seen / n - bound, error, n, worse_above)
 
     return Gate(name, f"{truth:g}", play)
 
@@ -65,7 +67,7 @@ def versus(
         (one, base), (n, base_n) = _streams(draw, truths, shares, runs, rounds)
         p, q = one / n, base / base_n
         error = np.sqrt(p * (1 - p) / n + q * (1 - q) / base_n)
-        decided = boundaries.difference(one, n, base, base_n, bound, ALPHA)
+        decided = _proven(boundaries.difference(one, n, base, base_n, bound, ALPHA), one, n, worse_above)
         return _firsts(decided, p - q - bound, error, n, worse_above)
 
     split = f"{shares[0]}:{shares[1]} requests"
@@ -176,6 +178,13 @@ def _firsts(decided: tuple[Hits, Hits], gap: Values, error: Values, n: Counts, w
         THRESHOLD: first((worse > 0) & patient),
         PEEKED: first((worse > _Z * error) & patient),
     }
+
+
+def _proven(decided: tuple[Hits, Hits], seen: Counts, n: Counts, worse_above: bool) -> tuple[Hits, Hits]:
+    """What a check makes of an interval: no proportion fails with fewer failures than `FEWEST_FAILURES`."""
+    enough = (seen if worse_above else n - seen) >= FEWEST_FAILURES
+    above, below = decided
+    return (above & enough, below) if worse_above else (above, below & enough)
 
 
 def _streams(

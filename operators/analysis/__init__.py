@@ -3,7 +3,8 @@
 The intervals are confidence sequences (`monitor.sequential`, `monitor.means`, `monitor.quantiles`), so evaluating at
 every interval and acting on the first clear answer is sound: a good candidate fails a check with probability
 1 - confidence at most, over a whole evidence window however often it is looked at. A check therefore may fail before
-`minSamples` are reached; it passes only after. What is not known is never a failure.
+`minSamples` are reached; it passes only after. What is not known is never a failure, and no proportion fails for a
+single failure.
 
     basis.py        what checks are judged by
     findings.py     from an estimate and its interval to a verdict and a sentence

@@ -10,6 +10,9 @@ from operators.api import METRICS, Check
 from operators.api.checks import Metric
 from operators.status import CheckResult, Verdict
 
+FEWEST_FAILURES: Final = 2
+"""Failures of the candidate without which no proportion fails."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:
@@ -67,6 +70,17 @@ def with_enough(check: Check, result: CheckResult, noun: str) -> CheckResult:
     """The result, which does not pass without the samples that the check asks for."""
     if result.verdict is Verdict.PASS and result.samples < check.min_samples:
         message = f"{result.message}; {check.min_samples} {noun} are needed"
+        return replace(result, verdict=Verdict.INCONCLUSIVE, message=message)
+    return result
+
+
+def with_proof(result: CheckResult, failures: int) -> CheckResult:
+    """The result of a proportion of which so many were failures: a single one is an accident and does not fail it.
+
+    An interval may say otherwise, since the very first request decides against a bound below 2.5 % at 95 % confidence.
+    """
+    if result.verdict is Verdict.FAIL and failures < FEWEST_FAILURES:
+        message = f"{result.message}; a single failure may be an accident"
         return replace(result, verdict=Verdict.INCONCLUSIVE, message=message)
     return result
 

@@ -14,7 +14,7 @@ from monitor.means import difference_interval as mean_difference
 from monitor.sequential import Interval, difference_interval, proportion_interval
 from monitor.tallies import LabelTally, RewardTally, VersionTally
 from operators.analysis.basis import Basis
-from operators.analysis.findings import Sample, found, missing
+from operators.analysis.findings import Sample, found, missing, with_proof
 from operators.api import Check
 from operators.status import CheckResult
 
@@ -29,7 +29,8 @@ def judge_agreement(check: Check, evidence: Evidence) -> CheckResult:
     share = tally.agreeing / tally.pairs if tally.pairs else None
     detail = f" ({tally.pairs - tally.agreeing} of {tally.pairs} disagree)" if tally.pairs else ""
     interval = _proportions(check, [(tally.agreeing, tally.pairs)])
-    return found(check, "pairs of answers", interval, [Sample(share, tally.pairs)], detail)
+    result = found(check, "pairs of answers", interval, [Sample(share, tally.pairs)], detail)
+    return with_proof(result, tally.pairs - tally.agreeing)
 
 
 def judge_labels(check: Check, basis: Basis, evidence: Evidence) -> CheckResult:
@@ -37,7 +38,8 @@ def judge_labels(check: Check, basis: Basis, evidence: Evidence) -> CheckResult:
     versions = (basis.candidate_id,) if check.versus is None else (basis.candidate_id, basis.stable_id)
     counted = [_of(evidence, version).labels for version in versions]
     shares = [Sample(one.correct / one.count if one.count else None, one.count) for one in counted]
-    return found(check, "labels", _proportions(check, [(one.correct, one.count) for one in counted]), shares)
+    result = found(check, "labels", _proportions(check, [(one.correct, one.count) for one in counted]), shares)
+    return with_proof(result, counted[0].count - counted[0].correct)
 
 
 def judge_rewards(check: Check, basis: Basis, evidence: Evidence) -> CheckResult:
@@ -51,7 +53,8 @@ def judge_rewards(check: Check, basis: Basis, evidence: Evidence) -> CheckResult
     if not all(tally.zero_one and tally.count >= START for tally in counted):
         return _judge_means(check, "rewards", means)
     ones = [(round(tally.sum), tally.count) for tally in counted]
-    return found(check, "rewards", _proportions(check, ones), [mean.sample for mean in means])
+    result = found(check, "rewards", _proportions(check, ones), [mean.sample for mean in means])
+    return with_proof(result, ones[0][1] - ones[0][0])
 
 
 def judge_errors(check: Check, basis: Basis, evidence: Evidence) -> CheckResult:

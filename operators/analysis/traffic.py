@@ -18,6 +18,7 @@ from operators.analysis.findings import (
     missing,
     shown,
     with_enough,
+    with_proof,
 )
 from operators.api import Check
 from operators.status import CheckResult, Verdict
@@ -31,9 +32,9 @@ def judge_error_rate(check: Check, basis: Basis) -> CheckResult:
         return missing(check, NO_TRAFFIC)
     if check.versus is None or stable is None:
         interval = proportion_interval(candidate.errors, candidate.requests, alpha)
-        return found(check, "requests", interval, [_errors(candidate)])
+        return with_proof(found(check, "requests", interval, [_errors(candidate)]), candidate.errors)
     interval = difference_interval(candidate.errors, candidate.requests, stable.errors, stable.requests, alpha)
-    return found(check, "requests", interval, [_errors(candidate), _errors(stable)])
+    return with_proof(found(check, "requests", interval, [_errors(candidate), _errors(stable)]), candidate.errors)
 
 
 def judge_latency(check: Check, basis: Basis) -> CheckResult:
@@ -60,7 +61,7 @@ def judge_latency(check: Check, basis: Basis) -> CheckResult:
             f"{interval_in_words(check, 'share', Interval(failing.low, passing.high))}"
         ),
     )
-    return with_enough(check, result, "requests")
+    return with_proof(with_enough(check, result, "requests"), surely)
 
 
 def slower_than(traffic: TrafficCounters, milliseconds: float) -> tuple[int, int]:

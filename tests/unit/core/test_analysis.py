@@ -100,6 +100,32 @@ def test_a_pass_needs_its_samples_and_a_failure_does_not() -> None:
     assert judge(patient, counters(20, 20)).verdict is Verdict.FAIL
 
 
+@pytest.mark.parametrize(
+    ("one", "stable"),
+    [
+        (check(max=0.01), None),
+        (check(max=0), None),
+        (check(versus="stable", margin=0), counters(50_000)),
+        (check(metric="latency-p99", max="50ms"), None),
+    ],
+)
+def test_a_single_failure_may_be_an_accident_and_two_are_none(one: Check, stable: TrafficCounters | None) -> None:
+    slow = 200 if one.quantile is not None else 3
+    accident = judge(one, counters(1, 1, milliseconds=slow), stable)
+    assert accident.verdict is Verdict.INCONCLUSIVE
+    assert accident.low is not None
+    assert accident.low > accident.bound
+    assert accident.message.endswith("; a single failure may be an accident")
+    certain = judge(one, counters(2, 2, milliseconds=slow), stable)
+    assert certain.verdict is Verdict.FAIL
+    assert "accident" not in certain.message
+
+
+def test_a_single_failure_that_proves_nothing_anyway_is_not_remarked_upon() -> None:
+    assert "accident" not in judge(RATE, counters(1, 1)).message
+    assert "accident" not in judge(RATE, counters(500, 1)).message
+
+
 def test_a_step_can_ask_for_more_samples_than_the_check() -> None:
     assert evaluate([RATE], Basis(candidate=counters(500)), min_samples=501)[0].verdict is Verdict.INCONCLUSIVE
     assert evaluate([RATE], Basis(candidate=counters(501)), min_samples=501)[0].verdict is Verdict.PASS

@@ -117,6 +117,28 @@ def test_answers_are_judged_by_what_the_monitor_counts(
     assert judge(check(fields), evidence).verdict is verdict
 
 
+def zero_one(count: int, ones: int) -> RewardTally:
+    return RewardTally(count, float(ones), float(ones), zero_one=True)
+
+
+@pytest.mark.parametrize(
+    ("fields", "one", "two"),
+    [
+        (AGREEMENT | {"min": 0.99}, paired(1, 0), paired(2, 0)),
+        (ACCURACY | {"min": 0.99}, labelled((1, 0)), labelled((2, 0))),
+        (ACCURACY_VERSUS | {"margin": 0}, labelled((1, 0), (50_000, 50_000)), labelled((2, 0), (50_000, 50_000))),
+        (REWARD | {"min": 1.0}, rewarded(zero_one(100, 99)), rewarded(zero_one(100, 98))),
+    ],
+)
+def test_a_single_answer_that_is_bad_may_be_an_accident_and_two_are_none(
+    fields: dict[str, Any], one: Evidence, two: Evidence
+) -> None:
+    accident = judge(check(fields), one)
+    assert accident.verdict is OPEN
+    assert accident.message.endswith("; a single failure may be an accident")
+    assert judge(check(fields), two).verdict is FAIL
+
+
 ALL = [AGREEMENT, ACCURACY, ACCURACY_VERSUS, REWARD, REWARD_VERSUS, ERROR, ERROR_VERSUS, FEATURES, PREDICTED]
 
 
