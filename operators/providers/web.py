@@ -9,11 +9,11 @@ import asyncio
 import errno
 import re
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from functools import partial
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any, Final, Self
 
 import aiohttp
@@ -30,17 +30,24 @@ ANY: Final = "*"
 LOOKUPS: Final = 4
 """Names that are looked up at a time."""
 _NAT64: Final = IPv6Network("64:ff9b::/96")
+_UNICAST: Final = IPv6Network("2000::/3")
+"""All of IPv6 that is routed between networks (RFC 4291, section 2.4 and IANA's registry)."""
+_METADATA: Final = tuple(
+    map(ip_network, ("100.100.100.200", "168.63.129.16", "192.0.0.0/24", "fd00:ec2::/32", "fd20:ce::254"))
+)
+"""Where clouds answer their machines beside 169.254.0.0/16: Alibaba, Azure, Oracle, Amazon and Google (IPv6)."""
 _INDEX: Final = re.compile("0|[1-9][0-9]{0,8}")
 _NUMERIC: Final = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
 
 _AddressInfo = tuple[Any, ...]
+_Address = IPv4Address | IPv6Address
 
 
 class Web:
     """Documents on hosts that fit one of the patterns: a name, `*.` and the end of names, or `*` for all.
 
-    Unless `guarded` is false, nobody is asked at an address of its own link, where clouds keep credentials; and hosts
-    that no pattern but `*` fits are asked at public addresses only. Use it as a context.
+    Unless `guarded` is false, nobody is asked at an address of the operator's own or of its link, or where clouds keep
+    credentials; and hosts that no pattern but `*` fits are asked at public addresses only. Use it as a context.
     """
 
     def __init__(self, patterns: Sequence[str], *, guarded: bool = True) -> None:
@@ -52,8 +59,8 @@ class Web:
     async def __aenter__(self) -> Self:
         resolver = _Resolver()
         self._stack.push_async_callback(resolver.close)
-        for named, allowed in ((False, _is_public), (True, _may_be_asked)):
-            make = partial(_socket, allowed) if self._guarded else None
+        for named in (False, True):
+            make = partial(_socket, named) if self._guarded else None
             connector = aiohttp.TCPConnector(resolver=resolver, use_dns_cache=False, socket_factory=make)
             self._sessions[named] = await self._stack.enter_async_context(session(connector))
         return self
@@ -67,9 +74,9 @@ class Web:
             url = URL(asked.url)
             host = (url.host or "").rstrip(".")
         except ValueError as error:
-            raise NotMeasured(f"{asked.url} is no address: {error}") from error
+            raise NotMeasured(f"web.url is no address: {error}") from error
         if url.scheme not in ("http", "https") or not host or url.user is not None or url.password is not None:
-            raise NotMeasured(f"{asked.url} is not asked: http or https, a host and no user are expected")
+            raise NotMeasured("web.url is not asked: http or https, a host and neither user nor password are expected")
         named = any(one == host or (one.startswith("*.") and host.endswith(one[1:])) for one in self._patterns)
         if not named and ANY not in self._patterns:
             raise NotMeasured(f"the operator does not ask {host}: TIDEGATE_WEB_METRIC_HOSTS does not name it")
@@ -103,25 +110,28 @@ class _Resolver(AbstractResolver):
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
-def _socket(allowed: Callable[[str], bool], info: _AddressInfo) -> socket.socket:
-    """A socket for a connection to this address, if there may be one."""
-    kind, style, protocol, _, (address, *_) = info
-    if not allowed(address):
-        raise OSError(errno.EACCES, f"the operator does not ask {address}, which is not public")
+def _socket(named: bool, info: _AddressInfo) -> socket.socket:
+    """A socket for a connection to this address, if there may be one; `named`: the settings name the host."""
+    kind, style, protocol, _, (text, *_) = info
+    address = _plain(text)
+    if _is_guarded(address):
+        raise OSError(errno.EACCES, f"the operator asks nobody at {text}, which is its own, its link's or its cloud's")
+    if not named and not _is_public(address):
+        raise OSError(errno.EACCES, f"the operator does not ask {text}, which is not public, unless the host is named")
     return socket.socket(kind, style, protocol)
 
 
-def _may_be_asked(text: str) -> bool:
-    """Whether an address is one machine's, and none of the operator's own link."""
-    address = _plain(text)
-    return not (address.is_link_local or address.is_multicast or address.is_unspecified)
+def _is_guarded(address: _Address) -> bool:
+    """Whether it is none of another machine's, or one where secrets are given to whoever is on this one."""
+    alone = address.is_loopback or address.is_link_local or address.is_multicast or address.is_unspecified
+    return alone or any(address in network for network in _METADATA)
 
 
-def _is_public(text: str) -> bool:
-    return _may_be_asked(text) and _plain(text).is_global
+def _is_public(address: _Address) -> bool:
+    return address.is_global and (isinstance(address, IPv4Address) or address in _UNICAST)
 
 
-def _plain(text: str) -> IPv4Address | IPv6Address:
+def _plain(text: str) -> _Address:
     """The address itself, if it is one of IPv4 within one of IPv6 (RFC 4291, 3056, 6052)."""
     address = ip_address(text)
     if isinstance(address, IPv4Address):

@@ -17,6 +17,12 @@ class Somewhere:
         self.content: bytes | str = "{}"
         self.headers: dict[str, str] = {}
         self.hangs = False
+        self.drips = False
+        """Whether it repeats the content for ever, with a pause each time."""
+        self.streams = False
+        """Whether it does so without a pause."""
+        self.left = asyncio.Event()
+        """Set when nobody listens to that any more."""
         self.asked: list[web.Request] = []
         self.port = 0
         self._closing = asyncio.Event()
@@ -32,7 +38,19 @@ class Somewhere:
         if self.hangs:
             await self._closing.wait()
         content = self.content.encode() if isinstance(self.content, str) else self.content
+        if self.drips or self.streams:
+            await self._for_ever(request, content)
         return web.Response(status=self.status, body=content, headers=self.headers)
+
+    async def _for_ever(self, request: web.Request, content: bytes) -> None:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        try:
+            while not self._closing.is_set():
+                await response.write(content)
+                await asyncio.sleep(0.05 if self.drips else 0)
+        finally:
+            self.left.set()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

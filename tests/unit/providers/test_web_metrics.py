@@ -106,6 +106,26 @@ async def test_whoever_does_not_answer_is_given_up(somewhere: Somewhere, monkeyp
         assert "did not answer within" in await problem(port, somewhere.url)
 
 
+async def test_an_answer_that_drips_is_given_up(somewhere: Somewhere, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "ANSWER_SECONDS", 0.5)
+    somewhere.content, somewhere.drips = " ", True
+    async with Web(["*"], guarded=False) as port, asyncio.timeout(60):
+        assert "did not answer within 0.5 seconds" in await problem(port, somewhere.url)
+        await somewhere.left.wait()
+
+
+async def test_an_endless_answer_is_given_up_when_it_is_too_large(anywhere: Web, somewhere: Somewhere) -> None:
+    somewhere.content, somewhere.streams = b" " * 65_536, True
+    async with asyncio.timeout(60):
+        assert "more than 1 MiB" in await problem(anywhere, somewhere.url)
+        await somewhere.left.wait()
+
+
+async def test_a_password_in_an_address_is_refused_and_not_repeated(anywhere: Web) -> None:
+    for url in ("http://user:hush@a.example/", "http://user:hush@[::1/"):
+        assert "hush" not in await problem(anywhere, url)
+
+
 async def test_whoever_cannot_be_reached_or_found_is_named(anywhere: Web, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -174,17 +194,13 @@ def names_mean(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> list[str]:
     return looked_up
 
 
-PRIVATE = [
-    "127.0.0.1",
-    "10.1.2.3",
-    "192.168.1.1",
-    "172.16.0.1",
-    "100.64.0.1",
-    "::1",
-    "fd00:ec2::254",
-    "::ffff:10.0.0.1",
+PRIVATE = ["10.1.2.3", "192.168.1.1", "172.16.0.1", "100.64.0.1", "::ffff:10.0.0.1", "fd12::1", "fec0::1", "::7f00:1"]
+NEVER = [
+    *("127.0.0.1", "127.8.9.10", "::1", "::ffff:127.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::"),
+    *("169.254.169.254", "169.254.170.2", "fe80::1", "::ffff:169.254.169.254", "64:ff9b::a9fe:a9fe"),
+    *("0.0.0.0", "::", "224.0.0.1", "ff02::1"),
+    *("100.100.100.200", "168.63.129.16", "::ffff:168.63.129.16", "192.0.0.192", "fd00:ec2::254", "fd20:ce::254"),
 ]
-NEVER = ["169.254.169.254", "fe80::1", "0.0.0.0", "::", "224.0.0.1", "::ffff:169.254.169.254", "64:ff9b::a9fe:a9fe"]
 
 
 @pytest.mark.parametrize("address", PRIVATE + NEVER)
@@ -193,42 +209,63 @@ async def test_a_host_that_only_the_star_fits_is_not_asked_at_an_address_that_is
 ) -> None:
     names_mean(monkeypatch, address)
     literal = f"[{address}]" if ":" in address else address
+    reason = "asks nobody at" if address in NEVER else "which is not public, unless the host is named"
     async with Web(["*"]) as port:
         for host in ("a.example", literal):
-            said = await problem(port, f"http://{host}:8080/")
-            assert "the operator does not ask" in said
-            assert "which is not public" in said
+            assert reason in await problem(port, f"http://{host}:8080/")
 
 
 @pytest.mark.parametrize("address", NEVER)
-async def test_a_host_that_is_named_is_not_asked_where_no_machine_of_its_own_is(
+async def test_a_host_that_is_named_is_not_asked_where_no_other_machine_is_nor_where_clouds_keep_credentials(
     monkeypatch: pytest.MonkeyPatch, address: str
 ) -> None:
     names_mean(monkeypatch, address)
     async with Web(["a.example", "*.b.example"]) as port:
         for host in ("a.example", "x.b.example"):
-            assert "the operator does not ask" in await problem(port, f"http://{host}:8080/")
+            assert "the operator asks nobody at" in await problem(port, f"http://{host}:8080/")
 
 
 async def test_a_host_that_is_named_may_be_at_a_private_address(
     monkeypatch: pytest.MonkeyPatch, somewhere: Somewhere
 ) -> None:
-    names_mean(monkeypatch, "127.0.0.1")
+    names_mean(monkeypatch, "10.1.2.3")
+    led_to_somewhere(monkeypatch, "10.1.2.3")
     somewhere.content = '{"score": 1}'
     async with Web(["a.example", "*"]) as port:
         assert await port.value(WebQuery(url=f"http://a.example:{somewhere.port}/", value="/score")) == 1
         assert "not public" in await problem(port, f"http://b.example:{somewhere.port}/")
 
 
+async def test_a_host_that_only_the_star_fits_is_asked_at_a_public_address(
+    monkeypatch: pytest.MonkeyPatch, somewhere: Somewhere
+) -> None:
+    names_mean(monkeypatch, "93.184.215.14")
+    led_to_somewhere(monkeypatch, "93.184.215.14")
+    somewhere.content = '{"score": 1}'
+    async with Web(["*"]) as port:
+        assert await port.value(WebQuery(url=f"http://a.example:{somewhere.port}/", value="/score")) == 1
+
+
+def led_to_somewhere(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    """Let connections to the address, once they are allowed, end on this machine."""
+    real = asyncio.get_running_loop().sock_connect
+
+    async def connect(sock: socket.socket, to: Any) -> None:
+        assert to[0] == address
+        await real(sock, ("127.0.0.1", to[1]))
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "sock_connect", connect)
+
+
 async def test_a_name_that_comes_to_mean_another_address_is_looked_at_where_it_leads(
     monkeypatch: pytest.MonkeyPatch, somewhere: Somewhere
 ) -> None:
     looked_up = names_mean(monkeypatch, "203.0.113.7", "127.0.0.1")
-    monkeypatch.setattr(web, "_is_public", lambda address: address == "203.0.113.7")
+    monkeypatch.setattr(web, "_is_public", lambda address: str(address) == "203.0.113.7")
     monkeypatch.setattr(http, "ANSWER_SECONDS", 0.2)
     async with Web(["*"]) as port:
         await problem(port, f"http://a.example:{somewhere.port}/")
-        assert "does not ask 127.0.0.1" in await problem(port, f"http://a.example:{somewhere.port}/")
+        assert "asks nobody at 127.0.0.1" in await problem(port, f"http://a.example:{somewhere.port}/")
     assert looked_up == ["a.example", "a.example"]
     assert somewhere.asked == []
 
