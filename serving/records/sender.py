@@ -1,6 +1,5 @@
 """The thread that sends to the monitor: the model's profile, then batches of records, each until it has arrived."""
 
-import http
 import logging
 import random
 import threading
@@ -81,12 +80,11 @@ class Sender:
         self._collector.close()
 
     def _send_profile(self, profile: Profile) -> None:
-        """Replicas of one version all send the same: 409 says that there is one already."""
+        """Replicas of one version all send the same, which changes nothing."""
         try:
             self._deliver(BASELINES, orjson.dumps(self._about() | profile))
         except Refused as refusal:
-            if refusal.status != http.HTTPStatus.CONFLICT:
-                log.error("the monitor at %s refused the model's profile: %s", self._config.url, refusal)
+            log.error("the monitor at %s refused the model's profile: %s", self._config.url, refusal)
         except Exception:
             log.exception("the model's profile could not be sent")
 

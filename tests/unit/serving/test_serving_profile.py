@@ -48,7 +48,7 @@ def test_the_profile_is_sent_without_any_request(monitor):
     assert paths(monitor) == ["baselines"]
 
 
-@pytest.mark.parametrize("status", [200, 201, 409])
+@pytest.mark.parametrize("status", [200, 201])
 def test_a_profile_that_the_monitor_has_is_done_with(monitor, caplog, status):
     monitor.statuses = [status]
     with serving(monitor.url, profile=PROFILE) as (server, client):
