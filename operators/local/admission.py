@@ -67,7 +67,9 @@ def _with_absolute_uri(block: Mapping[str, object], folder: Path) -> dict[str, o
 
 
 def _digest(field: str, model: Model, needed: bool) -> str | None:
-    """The SHA-256 of what the model's URI names now; None for a model that may be absent and is."""
+    """The SHA-256 of what the model's URI names now; None for one elsewhere, or that may be absent and is."""
+    if not model.uri.startswith("file:"):
+        return None
     path = Path(unquote(urlsplit(model.uri).path))
     try:
         if not path.exists():

@@ -19,7 +19,7 @@ from operators.local.child import end_with
 from operators.local.home import Home, secret
 from operators.local.preflight import LOOPBACK, CannotStart
 from serving.client import ServeApiError, ServeClient, ServeRefused, ServeUnreachable
-from serving.render import ARTIFACTS_VARIABLE, INGRESS_DRAINING_SECONDS, start_options
+from serving.render import ARTIFACTS_VARIABLE, CODE_VARIABLE, INGRESS_DRAINING_SECONDS, start_options
 
 LOGICAL_CPUS: Final = 64
 """What Ray may hand out: versions at rest cost no time, so a laptop may hold far more of them than it has cores."""
@@ -67,7 +67,7 @@ class LocalRay:
         with self._log.open("wb") as log:
             self._process = await asyncio.create_subprocess_exec(
                 *self._command(*ports),
-                env=self._environment(os.environ),
+                env=self.environment(os.environ),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -158,7 +158,7 @@ class LocalRay:
         pairs = [f"--{name}={value}" for name, value in options.items()]
         return [sys.executable, "-m", "ray.scripts.scripts", "start", *flags, *pairs]
 
-    def _environment(self, inherited: Mapping[str, str]) -> dict[str, str]:
+    def environment(self, inherited: Mapping[str, str]) -> dict[str, str]:
         """The head's environment, which every process of the cluster inherits. Ray settings of other clusters go."""
         first = 10_000 + 1_000 * (os.getpid() % 20)
         ours = {
@@ -182,6 +182,8 @@ class LocalRay:
             # It would also keep a thousand log lines in memory, which die with a replica: those are the ones wanted.
             "RAY_SERVE_REQUEST_PATH_LOG_BUFFER_SIZE": 1,
             ARTIFACTS_VARIABLE: self._home.artifacts,
+            # Whoever starts it runs the code of their own models anyway.
+            CODE_VARIABLE: inherited.get(CODE_VARIABLE) or "always",
         }
         kept = {name: value for name, value in inherited.items() if not name.startswith("RAY_")}
         return kept | {name: str(value) for name, value in {**ours, **self._told}.items()}

@@ -5,7 +5,8 @@ from typing import Any, Final
 
 import orjson
 
-from serving.artifacts import beside
+from serving.artifacts import read_beside
+from serving.errors import ModelLoadError
 from serving.spec import ModelSource
 
 SUFFIX: Final = ".profile.json"
@@ -21,18 +22,14 @@ Profile = dict[str, Any]
 
 def read_profile(source: ModelSource) -> Profile | None:
     """The profile that lies beside a model; None if there is none, or if it cannot be used, which is logged."""
-    path = beside(source, SUFFIX)
     try:
-        if not path.is_file():
+        content = read_beside(source, SUFFIX, LARGEST)
+        if content is None:
             return None
-        with path.open("rb") as file:
-            content = file.read(LARGEST + 1)
-        if len(content) > LARGEST:
-            raise ValueError(f"it is larger than {LARGEST >> 20} MiB")
         document = orjson.loads(content)
         if not isinstance(document, dict):
             raise TypeError("it must hold a JSON object")
-    except (OSError, TypeError, ValueError) as problem:
-        log.warning("the profile %s is left out: %s", path, problem)
+    except (ModelLoadError, OSError, TypeError, ValueError) as problem:
+        log.warning("the profile %s%s is left out: %s", source.uri, SUFFIX, problem)
         return None
     return {part: document.get(part) for part in ("features", "predictions")}

@@ -122,6 +122,9 @@ rollouts there, and both would wait for each other forever.
 {{- if and .Values.httpRoute.enabled (not .Values.httpRoute.parentRefs) }}
 {{- fail "httpRoute.parentRefs is empty: name the Gateway that the route belongs to, such as [{name: gateway}]" }}
 {{- end }}
+{{- if and .Values.artifacts.signatures.required (not .Values.artifacts.signatures.publicKeys) }}
+{{- fail "artifacts.signatures.publicKeys is empty: with artifacts.signatures.required, name at least one key" }}
+{{- end }}
 {{- with .Values.router.autoscaling }}
 {{- if gt (int .minReplicas) (int .maxReplicas) }}
 {{- fail (printf "router.autoscaling.minReplicas is %v, more than maxReplicas, which is %v" .minReplicas .maxReplicas) }}

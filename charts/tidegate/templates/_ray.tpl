@@ -60,8 +60,38 @@ dashboard-port: "8265"
   value: "6384"
 - name: RAY_START_HOOK
   value: serving.rayhook.without_client_server
+{{- with .root.Values.artifacts }}
 - name: TIDEGATE_ARTIFACTS
-  value: /tmp/tidegate-artifacts
+  value: {{ .cache.volume | empty | ternary "/tmp/tidegate-artifacts" "/var/cache/tidegate" }}
+- name: TIDEGATE_ARTIFACT_HOSTS
+  value: {{ join "," .hosts | quote }}
+{{- with .schemes }}
+- name: TIDEGATE_ARTIFACT_SCHEMES
+  value: {{ join "," . | quote }}
+{{- end }}
+- name: TIDEGATE_ARTIFACT_MAX_SIZE
+  value: {{ .maxSize }}
+- name: TIDEGATE_ARTIFACT_TIMEOUT
+  value: {{ .timeout }}
+- name: TIDEGATE_ARTIFACT_CACHE_SIZE
+  value: {{ .cache.size }}
+- name: TIDEGATE_ARTIFACT_CODE
+  value: {{ .code }}
+{{- with .trustedTypes }}
+- name: TIDEGATE_ARTIFACT_TYPES
+  value: {{ join "," . | quote }}
+{{- end }}
+{{- if or .signatures.publicKeys .signatures.required }}
+- name: TIDEGATE_ARTIFACT_KEYS
+  value: /etc/tidegate/keys
+- name: TIDEGATE_ARTIFACT_SIGNED
+  value: {{ .signatures.required | ternary "always" "never" }}
+{{- end }}
+{{- end }}
+{{- if .root.Values.models.claims }}
+- name: TIDEGATE_ARTIFACT_CLAIMS
+  value: /claims
+{{- end }}
 {{- if .root.Values.monitor.enabled }}
 - name: TIDEGATE_RECORDS_URL
   value: http://{{ include "tidegate.monitorAddress" .root }}
@@ -101,6 +131,10 @@ spec:
       {{- end }}
       env:
         {{- include "tidegate.ray.env" . | nindent 8 }}
+      {{- with .root.Values.artifacts.existingSecret }}
+      envFrom:
+        - secretRef: {name: {{ . }}}
+      {{- end }}
       ports:
         {{- if eq .component "ray-head" }}
         - {name: gcs, containerPort: 6379}
@@ -140,6 +174,20 @@ spec:
         {{- if .root.Values.models.volume }}
         - {name: models, mountPath: {{ .root.Values.models.mountPath }}, readOnly: true}
         {{- end }}
+        {{- range $index, $claim := .root.Values.models.claims }}
+        - {name: claim-{{ $index }}, mountPath: /claims/{{ $claim }}, readOnly: true}
+        {{- end }}
+        {{- with .root.Values.artifacts }}
+        {{- if .cache.volume }}
+        - {name: artifacts, mountPath: /var/cache/tidegate}
+        {{- end }}
+        {{- if .existingSecret }}
+        - {name: artifacts-secret, mountPath: /etc/tidegate/artifacts, readOnly: true}
+        {{- end }}
+        {{- if .signatures.publicKeys }}
+        - {name: artifacts-keys, mountPath: /etc/tidegate/keys, readOnly: true}
+        {{- end }}
+        {{- end }}
   volumes:
     {{- include "tidegate.token.volume" (dict "root" .root "part" "ray") | nindent 4 }}
     {{- if .root.Values.monitor.enabled }}
@@ -152,5 +200,23 @@ spec:
     {{- with .root.Values.models.volume }}
     - name: models
       {{- toYaml . | nindent 6 }}
+    {{- end }}
+    {{- range $index, $claim := .root.Values.models.claims }}
+    - name: claim-{{ $index }}
+      persistentVolumeClaim: {claimName: {{ $claim }}, readOnly: true}
+    {{- end }}
+    {{- with .root.Values.artifacts }}
+    {{- with .cache.volume }}
+    - name: artifacts
+      {{- toYaml . | nindent 6 }}
+    {{- end }}
+    {{- with .existingSecret }}
+    - name: artifacts-secret
+      secret: {secretName: {{ . }}}
+    {{- end }}
+    {{- if .signatures.publicKeys }}
+    - name: artifacts-keys
+      configMap: {name: {{ $name }}-keys}
+    {{- end }}
     {{- end }}
 {{- end }}

@@ -18,6 +18,7 @@ STAGES = {
     )
 }
 FINAL = ("control", "serving", "local")
+RUNTIMES = ("serving-accelerate", "serving-lightgbm", "serving-xgboost", "s3", "signing")
 
 
 @pytest.mark.parametrize("name", FINAL)
@@ -34,11 +35,11 @@ def test_dependencies_are_those_of_the_lock_file_with_their_hashes() -> None:
     script = (DEPLOYMENTS / "install").read_text()
     for word in ("--frozen", "--offline", "--require-hashes", "--no-deps", "--no-index"):
         assert word in script
-    extras = {name: re.search(r"install dependencies ([\w ]+)", STAGES[f"{name}-build"][1]) for name in FINAL}
+    extras = {name: re.search(r"install dependencies ([\w -]+)", STAGES[f"{name}-build"][1]) for name in FINAL}
     assert {name: found[1].split() for name, found in extras.items() if found} == {
         "control": ["router", "operator", "monitor", "kube"],
-        "serving": ["serving"],
-        "local": ["local"],
+        "serving": ["serving", *RUNTIMES],
+        "local": ["local", *RUNTIMES],
     }
     assert f"uv=={uv_of_the_makefile()}" in STAGES["build"][1]
 

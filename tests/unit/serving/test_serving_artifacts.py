@@ -6,8 +6,8 @@ import subprocess
 
 import pytest
 
-from serving.artifacts import digest, materialise
-from serving.errors import ArtifactMismatch, ArtifactNotFound, UnsupportedModel
+from serving.artifacts import digest, obtain
+from serving.errors import ArtifactMismatch, ArtifactNotFound
 from serving.spec import ModelSource
 
 
@@ -47,7 +47,7 @@ def test_a_folders_digest_is_what_its_documented_shell_line_prints(folder):
 
 
 def test_a_copy_in_the_cache_is_used_not_the_source(file, cache):
-    kept = materialise(source(file), cache)
+    kept = obtain(source(file), cache).path
     file.write_bytes(b"second")
     assert kept.read_bytes() == b"first"
     assert kept.is_relative_to(cache)
@@ -55,73 +55,70 @@ def test_a_copy_in_the_cache_is_used_not_the_source(file, cache):
 
 
 def test_a_folder_is_kept_whole(folder, cache):
-    kept = materialise(source(folder, digest(folder)), cache)
+    kept = obtain(source(folder, digest(folder)), cache).path
     assert (kept / "sub" / "notes.txt").read_bytes() == b"two"
 
 
 def test_what_was_promised_comes_from_the_cache_when_the_source_is_gone(file, cache):
     promised = source(file, digest(file).upper())
-    kept = materialise(promised, cache)
+    kept = obtain(promised, cache).path
     file.unlink()
-    assert materialise(promised, cache) == kept
+    assert obtain(promised, cache).path == kept
 
 
 def test_the_same_content_is_kept_once(file, cache):
-    assert materialise(source(file), cache) == materialise(source(file), cache)
+    assert obtain(source(file), cache).path == obtain(source(file), cache).path
     assert len(list(cache.iterdir())) == 1
 
 
 def test_other_bytes_than_promised_are_refused_and_not_kept(file, cache):
     with pytest.raises(ArtifactMismatch, match=digest(file)):
-        materialise(source(file, "0" * 64), cache)
-    assert list(cache.iterdir()) == []
+        obtain(source(file, "0" * 64), cache)
+    assert [path for path in cache.iterdir() if path.is_dir()] == []
 
 
 def test_a_damaged_cache_entry_is_replaced_from_the_source(file, cache):
     promised = source(file, digest(file))
-    materialise(promised, cache).write_bytes(b"rotten")
-    assert materialise(promised, cache).read_bytes() == b"first"
+    obtain(promised, cache).path.write_bytes(b"rotten")
+    assert obtain(promised, cache).path.read_bytes() == b"first"
 
 
 @pytest.mark.parametrize("sha256", ["../../../etc", "abc", "g" * 64, "a" * 63 + "/"])
 def test_a_sha256_that_is_none_cannot_lead_out_of_the_cache(file, cache, sha256):
     with pytest.raises(ArtifactMismatch, match="64 hex digits"):
-        materialise(source(file, sha256), cache)
-
-
-@pytest.mark.parametrize(
-    "uri", ["s3://bucket/model", "models:/iris/1", "/models/iris", "file://host/model", "file:model"]
-)
-def test_only_local_absolute_file_uris_are_supported(cache, uri):
-    with pytest.raises(UnsupportedModel, match=r"file:///"):
-        materialise(ModelSource(uri, "sklearn"), cache)
+        obtain(source(file, sha256), cache)
 
 
 def test_a_path_with_nothing_at_it_is_named(tmp_path, cache):
     with pytest.raises(ArtifactNotFound, match=r"nothing at .*missing"):
-        materialise(source(tmp_path / "missing"), cache)
+        obtain(source(tmp_path / "missing"), cache)
 
 
 def test_a_path_with_a_nul_byte_is_refused(cache):
     with pytest.raises(ArtifactNotFound):
-        materialise(ModelSource("file:///models/%00", "sklearn"), cache)
+        obtain(ModelSource("file:///models/%00", "sklearn"), cache)
 
 
 def test_a_link_out_of_the_folder_is_refused(folder, cache, tmp_path):
     (tmp_path / "secret").write_text("secret")
     (folder / "link").symlink_to(tmp_path / "secret")
     with pytest.raises(ArtifactNotFound, match="leads out of"):
-        materialise(source(folder), cache)
+        obtain(source(folder), cache)
+
+
+def test_a_folder_that_the_cache_lies_in_is_refused(folder):
+    with pytest.raises(ArtifactNotFound, match="the cache for models lies within it"):
+        obtain(source(folder), folder / "cache")
 
 
 def test_a_pipe_is_no_model(tmp_path, cache):
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(ArtifactNotFound, match="neither a regular file nor a folder"):
-        materialise(source(tmp_path / "pipe"), cache)
+        obtain(source(tmp_path / "pipe"), cache)
 
 
 def test_a_cache_that_cannot_be_written_is_named(file, tmp_path):
     blocked = tmp_path / "blocked"
     blocked.write_text("a file where the folder should be")
     with pytest.raises(ArtifactNotFound, match="blocked"):
-        materialise(source(file), blocked / "cache")
+        obtain(source(file), blocked / "cache")
