@@ -5,7 +5,9 @@ so that they can be compared, written to a file, carried through memory (local m
 Only the standard library is imported here.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Final
 
 BASIS_POINTS = 10_000
 """A whole: weights and shares are integers between 0 and this; 1 % is 100."""
@@ -32,12 +34,14 @@ class Backend:
     """One version of the model.
 
     `weight` is in basis points. A backend of weight 0 gets no live request, but its cluster and endpoints are sent to
-    Envoy all the same, so that they are warm before any weight is given.
+    Envoy all the same, so that they are warm before any weight is given. With `members` the version is many models,
+    which requests name as MODEL.MEMBER, and each of them stays with one replica as long as it can.
     """
 
     version: str
     weight: int
     endpoints: tuple[Endpoint, ...] = ()
+    members: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +114,32 @@ class Cookie:
     ttl_seconds: int
 
 
+PATH: Final = r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+"
+"""What a path of a model's own may be: in the one way in which it can be written, so that it is always matched."""
+TAKEN_PATHS: Final = r"/(v2|v1/models|api/v1/models|inference\.GRPCInferenceService)(/.*)?"
+"""Paths that belong to the protocols."""
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """Where a model answers beside the paths that every model has; None for nowhere else.
+
+    `predict` takes predictions with named fields, `health` and `info` say how and what the model is, `openapi` and
+    `docs` describe the requests that it takes.
+    """
+
+    predict: str | None = None
+    health: str | None = None
+    info: str | None = None
+    openapi: str | None = None
+    docs: str | None = None
+
+    @property
+    def given(self) -> Mapping[str, str]:
+        """The paths that there are, by what they are for."""
+        return {name: path for name, path in asdict(self).items() if path is not None}
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """All that Envoy must know about one model's traffic.
@@ -134,6 +164,7 @@ class Route:
     timeout_seconds: float = 5.0
     retry: Retry = field(default_factory=Retry)
     max_body_bytes: int = 1 << 20
+    paths: Paths = field(default_factory=Paths)
 
     def __post_init__(self) -> None:
         """Refuse what Envoy would refuse or, worse, accept: a route is whole or it does not exist."""
@@ -159,6 +190,16 @@ class Route:
                 raise ValueError(
                     f"{self.key} mirrors {self.mirror.share} basis points; 1 to {BASIS_POINTS} are possible"
                 )
+
+    @property
+    def ready(self) -> bool:
+        """Whether any version gets requests."""
+        return any(backend.weight for backend in self.backends)
+
+    @property
+    def members(self) -> bool:
+        """Whether any version is many models."""
+        return any(backend.members for backend in self.backends)
 
 
 @dataclass(frozen=True, slots=True)

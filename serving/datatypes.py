@@ -22,7 +22,10 @@ DTYPES: dict[str, np.dtype[Any]] = {
     "BOOL": np.dtype(np.bool_),
     "BYTES": np.dtype(object),
 }
-"""The numpy dtype that holds each datatype. BYTES is text here: JSON has no other."""
+"""The numpy dtype that holds each datatype. An entry of BYTES is text, or bytes where it is no UTF-8.
+
+BF16 is not here: numpy has none. Where it is taken, it is widened to FP32.
+"""
 
 _DATATYPES = {dtype: name for name, dtype in DTYPES.items()}
 
@@ -44,6 +47,14 @@ def json_types(datatype: str) -> frozenset[type]:
 def datatype_of(dtype: np.dtype[Any]) -> str:
     """The datatype that an output of this dtype is sent as: everything that is no number and no boolean is text."""
     return _DATATYPES.get(dtype, "BYTES")
+
+
+def as_text(value: bytes) -> str | bytes:
+    """An entry of BYTES: text if it is UTF-8."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value
 
 
 def as_entries(values: Any) -> np.ndarray:

@@ -14,9 +14,17 @@ from uuid import uuid4
 import httptools
 
 from serving.errors import RequestError
-from serving.exchange import ENVOYS_HEADERS, KEY_HEADER, SHARE_HEADER, Exchange
+from serving.exchange import JSON_BYTES_HEADER, KEY_HEADER, MIRROR_HEADER, SHARE_HEADER, Exchange, header_text
 from serving.limits import body_too_large, internal_error, no_upgrade
 from serving.site import Site
+
+_KEPT = {
+    MIRROR_HEADER: "_mirror",
+    KEY_HEADER: "_key",
+    SHARE_HEADER: "_share",
+    JSON_BYTES_HEADER: "_json_bytes",
+}
+"""Headers whose values are handed on as they came, and where they are kept until then."""
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -55,6 +63,7 @@ class Connection(asyncio.Protocol):
         self._in_head = False
         self._url = b""
         self._request_id: bytes | None = None
+        self._json_bytes: bytes | None = None
         self._mirror: bytes | None = None
         self._key: bytes | None = None
         self._share: bytes | None = None
@@ -157,13 +166,8 @@ class Connection(asyncio.Protocol):
             self._expects = True
         elif name == b"upgrade":
             self._refusal = no_upgrade()
-        elif name in ENVOYS_HEADERS:
-            if name == SHARE_HEADER:
-                self._share = value
-            elif name == KEY_HEADER:
-                self._key = value
-            else:
-                self._mirror = value
+        elif name in _KEPT:
+            setattr(self, _KEPT[name], value)
         elif name == b"content-encoding" and value.lower() != b"identity":
             self._refusal = RequestError(415, "unsupported_encoding", "a request body must not be compressed")
 
@@ -218,7 +222,7 @@ class Connection(asyncio.Protocol):
         if exchange.closes:
             headers += b"connection: close\r\n"
         exchange.reply = b"%b%b\r\ncontent-length: %d\r\n%b\r\n%b" % (
-            site.head(status),
+            site.head(status) if exchange.media is None else site.head_of(status, exchange.media),
             exchange.request_id,
             len(body),
             headers,
@@ -265,6 +269,7 @@ class Connection(asyncio.Protocol):
             request_id=request_id,
             body=self._body,
             closes=closes,
+            json_bytes=self._json_bytes,
             mirror=self._mirror,
             key=self._key,
             share=self._share,
@@ -323,6 +328,25 @@ class Connection(asyncio.Protocol):
             self._transport.resume_reading()
         else:
             self._transport.pause_reading()
+
+
+class TellingConnection(Connection):
+    """One that keeps all headers, for models that get each request whole. Of several of one name, the last counts."""
+
+    def _reset(self) -> None:
+        super()._reset()
+        self._all: dict[str, str] = {}
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One header, or one trailer after a chunked body."""
+        super().on_header(name, value)
+        if self._in_head:
+            self._all[name.lower().decode("latin-1")] = header_text(value)
+
+    def _open(self, method: bytes, *, closes: bool) -> Exchange:
+        exchange = super()._open(method, closes=closes)
+        exchange.headers = self._all
+        return exchange
 
 
 class _Closed(Exception):

@@ -7,7 +7,13 @@ from typing import Protocol
 
 from serving.exchange import Exchange
 from serving.limits import Limits
-from serving.records import Recorder
+
+
+class Recording(Protocol):
+    """What gets every exchange that was answered."""
+
+    def add(self, exchange: Exchange, status: int) -> None:
+        """Take note of it. Never waits or raises."""
 
 
 class Open(Protocol):
@@ -35,7 +41,7 @@ class Site:
         handle: Callable[[Exchange], None],
         loop: asyncio.AbstractEventLoop,
         *,
-        recorder: Recorder | None = None,
+        recorder: Recording | None = None,
     ) -> None:
         self.body_bytes = body_bytes
         self.limits = limits
@@ -53,14 +59,22 @@ class Site:
         self.last_request = loop.time()
         self._version = version.encode("ascii")
         self._heads: dict[int, bytes] = {}
+        self._other_heads: dict[tuple[int, bytes], bytes] = {}
 
     def head(self, status: int) -> bytes:
-        """The first bytes of every answer with this status, up to the value of `x-request-id`."""
+        """The first bytes of every answer in JSON with this status, up to the value of `x-request-id`."""
         head = self._heads.get(status)
         if head is None:
-            head = self._heads[status] = (
-                b"HTTP/1.1 %d %b\r\ncontent-type: application/json\r\ntidegate-version: %b\r\nx-request-id: "
-                % (status, HTTPStatus(status).phrase.encode(), self._version)
+            head = self._heads[status] = self.head_of(status, b"application/json")
+        return head
+
+    def head_of(self, status: int, media: bytes) -> bytes:
+        """The same for an answer of another content type."""
+        head = self._other_heads.get((status, media))
+        if head is None:
+            head = self._other_heads[status, media] = (
+                b"HTTP/1.1 %d %b\r\ncontent-type: %b\r\ntidegate-version: %b\r\nx-request-id: "
+                % (status, HTTPStatus(status).phrase.encode(), media, self._version)
             )
         return head
 

@@ -32,10 +32,10 @@ def wrong_method(path: str, allowed: str) -> rc.Route:
     return refusal
 
 
-def not_ready(path: str) -> rc.Route:
+def not_ready(match: rc.RouteMatch) -> rc.Route:
     """503: the model is known, and nothing can answer for it yet."""
     text = "no version of the model is ready yet; try again"
-    return _to_be_tried_again(_answer(rc.RouteMatch(path=path), 503, text, "model_not_ready"))
+    return _to_be_tried_again(_answer(match, 503, text, "model_not_ready"))
 
 
 def not_published() -> rc.Route:
@@ -54,6 +54,11 @@ def no_such_model() -> rc.Route:
 def not_found(match: rc.RouteMatch, text: str) -> rc.Route:
     """404, and why."""
     return _answer(match, 404, text, "not_found")
+
+
+def not_implemented(match: rc.RouteMatch, text: str) -> rc.Route:
+    """405: gRPC's UNIMPLEMENTED."""
+    return _answer(match, 405, text, "not_implemented")
 
 
 def _to_be_tried_again(route: rc.Route) -> rc.Route:

@@ -1,6 +1,6 @@
 """Routes that lead to a model's versions: with what limits, retries, copies, and to which cluster."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from envoy.config.common.mutation_rules.v3 import mutation_rules_pb2
 from envoy.config.core.v3 import base_pb2
@@ -15,9 +15,10 @@ from router.ir import BackendKey, Mirror, Retry, Route
 from router.translate.clusters import cluster_name
 from router.translate.hashing import COOKIE_FILTER, Draw, cookie_reader, draws, key_headers
 from router.translate.headers import KEY_HEADER, MIRROR_HEADER, SHARE_HEADER, header
+from router.translate.places import Place
 from router.translate.selection import (
     FEATURES_FILTER,
-    feature_matches,
+    all_matches,
     feature_reader,
     features,
     header_matches,
@@ -36,67 +37,71 @@ _ALWAYS_SAFE = "connect-failure,refused-stream,reset-before-request"
 _IDEMPOTENT = "connect-failure,refused-stream,reset,retriable-status-codes"
 
 
-def forwards(route: Route, inference: tuple[str, ...], metadata: tuple[str, ...]) -> Iterator[rc.Route]:
-    """All entries for these paths, in the order in which Envoy is to try them."""
+def forwards(route: Route, inference: Sequence[Place], metadata: Sequence[Place]) -> Iterator[rc.Route]:
+    """All entries for these places, in the order in which Envoy is to try them."""
     selection = in_effect(route)
     if selection is not None:
-        for path in inference:
-            for match in (*header_matches(selection, path), *feature_matches(selection, path)):
-                yield _selected(route, selection.version, match, inference=True)
-        for path in metadata:
-            for match in header_matches(selection, path):
-                yield _selected(route, selection.version, match, inference=False)
+        for place in inference:
+            matches = header_matches(selection, place) if place.grpc else all_matches(selection, place)
+            for match in matches:
+                yield _selected(route, selection.version, place, match, inference=True)
+        for place in metadata:
+            for match in header_matches(selection, place):
+                yield _selected(route, selection.version, place, match, inference=False)
     if route.mirror is not None:
         posted = rc.HeaderMatcher(name=":method", string_match=string_pb2.StringMatcher(exact="POST"))
-        for path in inference:
+        for place in inference:
             for draw in draws(route):
-                match = rc.RouteMatch(path=path, headers=[posted, *draw.matchers(path)])
-                yield _drawn(route, match, draw, inference=True, mirror=route.mirror)
-    for path in (*inference, *metadata):
+                match = place.match(draw.headers, method=posted)
+                yield _drawn(route, place, match, draw, inference=True, mirror=route.mirror)
+    for place in (*inference, *metadata):
         for draw in draws(route):
-            yield _drawn(
-                route, rc.RouteMatch(path=path, headers=draw.matchers(path)), draw, inference=path in inference
-            )
+            yield _drawn(route, place, place.match(draw.headers), draw, inference=place in inference)
 
 
-def _selected(route: Route, version: str, match: rc.RouteMatch, *, inference: bool) -> rc.Route:
+def _selected(route: Route, version: str, place: Place, match: rc.RouteMatch, *, inference: bool) -> rc.Route:
     action = _action(route)
     action.cluster = cluster_name(BackendKey(route.key, version, mirrored=False))
-    return _entry(route, match, action, inference=inference)
+    return _entry(route, place, match, action, inference=inference)
 
 
 def _drawn(
-    route: Route, match: rc.RouteMatch, draw: Draw, *, inference: bool, mirror: Mirror | None = None
+    route: Route, place: Place, match: rc.RouteMatch, draw: Draw, *, inference: bool, mirror: Mirror | None = None
 ) -> rc.Route:
     action = _action(route)
     action.weighted_clusters.CopyFrom(_weighted_clusters(route, exposures=route.exposures and inference))
     action.hash_policy.extend(draw.policies)
     if mirror is not None:
         action.request_mirror_policies.append(_mirror_policy(route, mirror))
-    entry = _entry(route, match, action, inference=inference)
+    entry = _entry(route, place, match, action, inference=inference)
     entry.response_headers_to_add.extend(draw.answer_headers)
     # Every request is one of these at first, so that they alone need the features to be read.
-    if inference and features(route):
+    if inference and not place.grpc and features(route):
         entry.typed_per_filter_config[FEATURES_FILTER].CopyFrom(feature_reader(route))
     return entry
 
 
-def _entry(route: Route, match: rc.RouteMatch, action: rc.RouteAction, *, inference: bool) -> rc.Route:
-    limit = wrappers_pb2.UInt32Value(value=route.max_body_bytes)
-    filters: dict[str, any_pb2.Any] = {
-        BUFFER_FILTER: packed(buffer_pb2.BufferPerRoute(buffer=buffer_pb2.Buffer(max_request_bytes=limit)))
-    }
+def _entry(route: Route, place: Place, match: rc.RouteMatch, action: rc.RouteAction, *, inference: bool) -> rc.Route:
+    if place.rewrite is not None:
+        action.prefix_rewrite = place.rewrite  # of an exact match: the whole path, but for the query
+    filters: dict[str, any_pb2.Any] = {**place.filters, BUFFER_FILTER: body_limit(route.max_body_bytes)}
     exposed = route.exposures and inference
     if exposed and route.sticky_cookie is not None:
         filters[COOKIE_FILTER] = cookie_reader(route.sticky_cookie)
     return rc.Route(
         match=match,
         route=action,
-        request_headers_to_add=key_headers(route) if exposed else [],
+        request_headers_to_add=[*place.tells, *(key_headers(route) if exposed else [])],
         typed_per_filter_config=filters,
         # A body that was let in must also fit when it is sent again or copied.
         request_body_buffer_limit=wrappers_pb2.UInt64Value(value=route.max_body_bytes),
     )
+
+
+def body_limit(size: int) -> any_pb2.Any:
+    """The configuration of the filter that waits for the body, and refuses one of more than `size` bytes."""
+    limit = wrappers_pb2.UInt32Value(value=size)
+    return packed(buffer_pb2.BufferPerRoute(buffer=buffer_pb2.Buffer(max_request_bytes=limit)))
 
 
 def _action(route: Route) -> rc.RouteAction:

@@ -18,7 +18,7 @@ from google.protobuf import any_pb2
 
 from router.ir import Cookie, Route
 from router.split import salt
-from router.translate.headers import KEY_HEADER, REQUEST_ID, header, path_first
+from router.translate.headers import KEY_HEADER, REQUEST_ID, header
 from router.translate.values import packed
 
 COOKIE_FILTER = "envoy.filters.http.header_to_metadata"
@@ -37,10 +37,6 @@ class Draw:
     headers: tuple[rc.HeaderMatcher, ...]
     policies: tuple[rc.RouteAction.HashPolicy, ...]
     answer_headers: tuple[base_pb2.HeaderValueOption, ...] = ()
-
-    def matchers(self, path: str) -> list[rc.HeaderMatcher]:
-        """What tells these requests from others for the same path."""
-        return [path_first(path), *self.headers] if self.headers else []
 
 
 def draws(route: Route) -> tuple[Draw, ...]:

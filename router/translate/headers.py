@@ -19,10 +19,19 @@ KEY_HEADER = "tidegate-key"
 SHARE_HEADER = "tidegate-share"
 """The share of the version that was drawn, in basis points; selected requests are not drawn, and have none."""
 
+MODEL_HEADER = "tidegate-model"
+"""In a gRPC call: which model is meant. Clients say so, and need not: see `router.translate.grpc`."""
+
+MEMBER_HEADER = "tidegate-member"
+"""In a gRPC call for one of many models: its name, by which the replica is chosen."""
+
 ROUTE_HEADER = "tidegate-route"
 """On feedback: the route of the model that it is about, as NAMESPACE/NAME."""
 
-OWN_HEADERS = (MIRROR_HEADER, KEY_HEADER, SHARE_HEADER, ROUTE_HEADER)
+CODE_HEADER = "tidegate-code"
+"""In the metadata of a failed gRPC call: the code that other protocols have in the body of an error."""
+
+OWN_HEADERS = (MIRROR_HEADER, KEY_HEADER, SHARE_HEADER, ROUTE_HEADER, MEMBER_HEADER)
 """Taken from every request that comes in, before anything looks at it."""
 
 

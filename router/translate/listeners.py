@@ -17,6 +17,7 @@ from google.protobuf import wrappers_pb2
 
 from router.config import ListenConfig
 from router.translate.forward import BUFFER_FILTER
+from router.translate.grpc import BRIDGE_FILTER, NAME_FILTER, bridge_config, name_config
 from router.translate.hashing import COOKIE_FILTER
 from router.translate.headers import OWN_HEADERS
 from router.translate.replies import local_reply_config
@@ -112,12 +113,15 @@ def _without_our_headers() -> extension_pb2.TypedExtensionConfig:
 def _http_filters() -> list[hcm.HttpFilter]:
     """Filters are off; a route that needs one turns it on, so that no change of routes is one of the listener.
 
-    The buffer filter waits for the whole body, or answers 413, so that no filter after it meets more than that.
+    The buffer filter waits for the whole body, or answers 413, so that no filter after it meets more than that. The
+    bridge must follow the filter that finds the name of a call's model, for the route of that model counts behind it.
     """
     any_limit = wrappers_pb2.UInt32Value(value=1)
     buffer = buffer_pb2.Buffer(max_request_bytes=any_limit)
     return [
         hcm.HttpFilter(name=BUFFER_FILTER, typed_config=packed(buffer), disabled=True),
+        hcm.HttpFilter(name=NAME_FILTER, typed_config=name_config(), disabled=True),
+        hcm.HttpFilter(name=BRIDGE_FILTER, typed_config=bridge_config(), disabled=True),
         hcm.HttpFilter(name=COOKIE_FILTER, typed_config=packed(header_to_metadata_pb2.Config()), disabled=True),
         hcm.HttpFilter(name=FEATURES_FILTER, typed_config=packed(json_to_metadata_pb2.JsonToMetadata()), disabled=True),
         hcm.HttpFilter(

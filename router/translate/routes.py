@@ -12,11 +12,16 @@ from envoy.config.route.v3 import route_pb2
 from google.protobuf import wrappers_pb2
 
 from router.ir import Route
+from router.translate.aliases import DESCRIPTIONS, inference_aliases, metadata_aliases, named_path
+from router.translate.aliases import problems as alias_problems
 from router.translate.answers import constant, no_such_model, not_published, not_ready
 from router.translate.feedback import feedback_routes, no_monitor
 from router.translate.forward import forwards
+from router.translate.grpc import grpc_routes
 from router.translate.hashing import COOKIE_NAME
 from router.translate.headers import HEADER_NAME
+from router.translate.members import list_places, member_places
+from router.translate.places import Place
 from router.translate.selection import problems as selection_problems
 
 ROUTE_CONFIG = "tidegate"
@@ -53,6 +58,7 @@ def check(route: Route) -> None:
         *([] if route.timeout_seconds >= 0.001 else [f"a timeout of {route.timeout_seconds:g} s is below 1 ms"]),
         *([] if route.retry.attempts >= 0 else [f"{route.retry.attempts} retries are not possible"]),
         *([] if route.selection is None else selection_problems(route.selection)),
+        *alias_problems(route.paths),
     ]
     if route.sticky_header is not None and not HEADER_NAME.fullmatch(route.sticky_header):
         problems.append(f"{route.sticky_header!r} is no header name")
@@ -85,7 +91,8 @@ def inference_paths(model: str) -> tuple[str, ...]:
 
 def metadata_paths(model: str) -> tuple[str, ...]:
     """Where a model is described."""
-    return f"/v2/models/{model}", f"/v2/models/{model}/ready", f"/v1/models/{model}"
+    named = (named_path(model, what) for what in DESCRIPTIONS)
+    return f"/v2/models/{model}", f"/v2/models/{model}/ready", f"/v1/models/{model}", *named
 
 
 def _virtual_host(domain: str, routes: Sequence[Route], *, published: bool, monitored: bool) -> rc.VirtualHost:
@@ -96,12 +103,15 @@ def _virtual_host(domain: str, routes: Sequence[Route], *, published: bool, moni
         if patterns:
             matching.append((max(map(len, patterns)), route))
     matching.sort(key=lambda found: (-found[0], found[1].key))
+    models = [route for _, route in matching]
     return rc.VirtualHost(
         name=domain,
         domains=[domain],
         routes=[
             *_fleet_routes(published=published),
-            *(entry for _, route in matching for entry in _model_routes(route, monitored=monitored)),
+            *(entry for route in models for entry in _model_routes(route, monitored=monitored)),
+            # Envoy tries entries in order: what stands here costs the other protocols nothing.
+            *grpc_routes(models),
             *([] if monitored or not published else [no_monitor()]),
             no_such_model() if published else not_published(),
         ],
@@ -116,10 +126,14 @@ def _fleet_routes(*, published: bool) -> Iterator[rc.Route]:
 
 
 def _model_routes(route: Route, *, monitored: bool) -> Iterator[rc.Route]:
-    inference, metadata = inference_paths(route.model), metadata_paths(route.model)
-    if any(backend.weight for backend in route.backends):
+    inference = [*map(Place, inference_paths(route.model)), *inference_aliases(route), *member_places(route)]
+    metadata = [*map(Place, metadata_paths(route.model)), *metadata_aliases(route), *list_places(route)]
+    feedback = [*feedback_routes(route)] if monitored else []
+    if route.members:  # the members' places are all paths that begin as theirs do
+        yield from feedback
+    if route.ready:
         yield from forwards(route, inference, metadata)
     else:
-        yield from map(not_ready, (*inference, *metadata))
-    if monitored:
-        yield from feedback_routes(route)
+        yield from (not_ready(place.match()) for place in (*inference, *metadata))
+    if not route.members:
+        yield from feedback

@@ -18,7 +18,8 @@ from envoy.type.v3 import range_pb2
 from google.protobuf import any_pb2
 
 from router.ir import Condition, Route, Selection
-from router.translate.headers import HEADER_NAME, OWN_HEADERS, path_first
+from router.translate.headers import HEADER_NAME, OWN_HEADERS
+from router.translate.places import Place
 from router.translate.values import packed
 
 FEATURES_FILTER = "envoy.filters.http.json_to_metadata"
@@ -43,14 +44,15 @@ def features(route: Route) -> tuple[tuple[str, ...], ...]:
     return (*dict.fromkeys(condition.feature for match in matches for condition in match if condition.feature),)
 
 
-def header_matches(selection: Selection, path: str) -> Iterator[rc.RouteMatch]:
+def header_matches(selection: Selection, place: Place) -> Iterator[rc.RouteMatch]:
     """Those of the matches that need no body."""
-    return _matches(selection, path, by_features=False)
+    return _matches(selection, place, by_features=False)
 
 
-def feature_matches(selection: Selection, path: str) -> Iterator[rc.RouteMatch]:
-    """Those of the matches that need the body."""
-    return _matches(selection, path, by_features=True)
+def all_matches(selection: Selection, place: Place) -> Iterator[rc.RouteMatch]:
+    """All of them, and last those that need the body."""
+    yield from header_matches(selection, place)
+    yield from _matches(selection, place, by_features=True)
 
 
 def feature_reader(route: Route) -> any_pb2.Any:
@@ -107,16 +109,12 @@ def _condition_problems(condition: Condition) -> Iterator[str]:
         yield f"no number is at least {condition.low:g} and below {condition.high:g}"
 
 
-def _matches(selection: Selection, path: str, *, by_features: bool) -> Iterator[rc.RouteMatch]:
+def _matches(selection: Selection, place: Place, *, by_features: bool) -> Iterator[rc.RouteMatch]:
     for match in selection.matches:
         if any(condition.feature for condition in match) == by_features:
-            yield rc.RouteMatch(
-                path=path,
-                headers=[
-                    path_first(path),
-                    *(_header_matcher(condition) for condition in match if condition.header is not None),
-                ],
-                dynamic_metadata=[_feature_matcher(condition) for condition in match if condition.feature],
+            yield place.match(
+                [_header_matcher(condition) for condition in match if condition.header is not None],
+                [_feature_matcher(condition) for condition in match if condition.feature],
             )
 
 

@@ -12,6 +12,7 @@ import orjson
 import xxhash
 
 from serving.exchange import header_text
+from serving.records.brief import Columns
 from serving.records.config import ALL
 
 MAX_TEXT: Final = 256
@@ -35,8 +36,8 @@ class Gathered:
     plain: list[Any] = field(default_factory=list)
     """Of one exchange after the other, `FIELDS` things: its id, `time.monotonic()` of when it was answered and of when
     it came, its status, how many rows it had, and the marks that say whether it was mirrored, its key and its share."""
-    tables: list[np.ndarray] = field(default_factory=list)
-    """What the model was asked; an empty list without values."""
+    tables: list[np.ndarray | Columns] = field(default_factory=list)
+    """What the model was asked, of named tensors what is kept; an empty list without values."""
     answers: list[Mapping[str, np.ndarray] | None] = field(default_factory=list)
     """What it said; None of those where it failed."""
 
@@ -69,11 +70,13 @@ class Encoder:
     max_rows: int
 
     def encode(self, gathered: Gathered) -> list[Block]:
-        """The records, by the names of their outputs.
+        """The records, by the names of their outputs, and of their inputs where these differ.
 
         Columns that have no names are called by their positions: "0", "1", … Raises for values that are no JSON.
         """
-        kinds = [() if outputs is None else tuple(outputs) for outputs in gathered.answers]
+        kinds: list[tuple[object, ...]] = [() if outputs is None else tuple(outputs) for outputs in gathered.answers]
+        if gathered.tables and isinstance(gathered.tables[0], dict):
+            kinds = [(kind, *table) for kind, table in zip(kinds, gathered.tables, strict=True)]
         if not kinds or kinds.count(kinds[0]) == len(kinds):
             return [self._block(gathered)]
         return [
@@ -110,16 +113,20 @@ class Encoder:
 
     def _values(self, gathered: Gathered, rows: list[int]) -> dict[str, Any]:
         """The columns of the values, and how many rows of each record are in them, unless it is all of them."""
-        limit, tables, answers = self.max_rows, gathered.tables, gathered.answers
+        limit, answers = self.max_rows, gathered.answers
         columns: dict[str, Any] = {}
         if max(rows) > limit:
             columns["kept"] = [min(each, limit) for each in rows]
-            tables = [table[:limit] for table in tables]
-        inputs = np.concatenate(tables).T.tolist()
-        columns["inputs"] = dict(zip(self.columns or map(str, count()), inputs, strict=False))
+        columns["inputs"] = self._inputs(gathered.tables, cut="kept" in columns)
         if answers[0]:
             columns["outputs"] = {name: _joined([each[name] for each in answers if each], limit) for name in answers[0]}
         return columns
+
+    def _inputs(self, tables: list[Any], *, cut: bool) -> Columns:
+        if isinstance(tables[0], dict):
+            return {name: list(chain.from_iterable(table[name] for table in tables)) for name in tables[0]}
+        values = np.concatenate([table[: self.max_rows] for table in tables] if cut else tables).T.tolist()
+        return dict(zip(self.columns or map(str, count()), values, strict=False))
 
 
 def _points(share: bytes | None) -> int | None:

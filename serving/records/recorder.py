@@ -9,13 +9,15 @@ dozens costs half of what as many single records cost; of more with values, the 
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from time import monotonic
 
 from serving.exchange import Exchange
+from serving.records.brief import brief_inputs, brief_outputs
 from serving.records.config import RecordsConfig
 from serving.records.encoding import FIELDS, Block, Encoder, Gathered
 from serving.records.sampling import Sampling
+from serving.runtimes import Tensors
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +31,7 @@ class Recorder:
     Each of the two threads has counters that nobody else writes, so that no lock is needed.
     """
 
-    def __init__(self, config: RecordsConfig, columns: tuple[str, ...], paths: frozenset[bytes], later: Later) -> None:
+    def __init__(self, config: RecordsConfig, columns: tuple[str, ...], paths: Container[bytes], later: Later) -> None:
         """`columns` are the names of the model's inputs, `paths` those where it is asked."""
         self._config = config
         self._encoder = Encoder(columns, config.max_rows)
@@ -59,9 +61,13 @@ class Recorder:
         config, ended = self._config, monotonic()
         request_id = exchange.request_id
         if rows is not None and self._sampling.chooses(request_id):
-            gathered = self._valued
-            gathered.tables.append(rows)
-            gathered.answers.append(exchange.outputs)
+            gathered, outputs = self._valued, exchange.outputs
+            if isinstance(rows, Tensors):
+                gathered.tables.append(brief_inputs(rows, config.max_rows))
+                outputs = outputs and brief_outputs(outputs, len(rows), config.max_rows)
+            else:
+                gathered.tables.append(rows)
+            gathered.answers.append(outputs)
             self._valued_bytes += exchange.size + len(exchange.reply or b"")
             limit = 0 if self._valued_bytes >= config.block_bytes else config.block_records
         else:

@@ -31,8 +31,8 @@ def serve() -> Iterator[Callable[..., tuple[ModelServer, str]]]:
     """Starts servers, each with its URL; all are stopped after the test."""
     started: list[ModelServer] = []
 
-    def start(model: LoadedModel, **config: object) -> tuple[ModelServer, str]:
-        server = ModelServer(ServerConfig(model="iris", version="v1", **config), model)
+    def start(model: LoadedModel, /, **config: object) -> tuple[ModelServer, str]:
+        server = ModelServer(ServerConfig(**{"model": "iris", "version": "v1", **config}), model)
         port = server.start()
         started.append(server)
         return server, f"http://127.0.0.1:{port}"
@@ -56,3 +56,17 @@ def iris(iris_server: ModelServer) -> Iterator[httpx.Client]:
     """A client of the iris server."""
     with httpx.Client(base_url=f"http://127.0.0.1:{iris_server.port}") as client:
         yield client
+
+
+@pytest.fixture
+def make_client() -> Iterator[Callable[[str], httpx.Client]]:
+    """Clients of servers, by their URLs; all are closed after the test."""
+    made: list[httpx.Client] = []
+
+    def make(url: str) -> httpx.Client:
+        made.append(httpx.Client(base_url=url))
+        return made[-1]
+
+    yield make
+    for client in made:
+        client.close()

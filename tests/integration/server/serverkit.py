@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import httpx
 import numpy as np
 
-from serving.runtimes import OutputSpec, Signature
+from serving.runtimes import Answer, OutputSpec, Signature, Tensors
 from serving.spec import InputSpec
 
 IRIS = ("sepal_length", "sepal_width", "petal_length", "petal_width")
@@ -35,6 +35,16 @@ class Held:
         if (rows[:, 0] == -1).any():
             raise ValueError("row begins with -1")
         return {name: rows[:, 0] + rows.sum(axis=1) for name in outputs}
+
+
+class Echo:
+    """Gives back the tensors that it gets, and says in its parameters what else it got."""
+
+    signature = Signature("test", None, (), InputSpec("x"), (), any_tensors=True, joint=False)
+
+    def predict(self, tensors: Tensors, outputs: tuple[str, ...]) -> Mapping[str, np.ndarray]:
+        got = {"id": tensors.id, "got": dict(tensors.parameters), "asked": list(outputs)}
+        return Answer(tensors.arrays, got, tensors.input_parameters)
 
 
 def tensor(rows: list[list[float]]) -> dict[str, object]:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from router.config import ListenConfig
-from router.ir import Backend, Endpoint, Mirror, Retry, Route, RouteKey
+from router.ir import Backend, Endpoint, Mirror, Paths, Retry, Route, RouteKey
 from router.snapshot import InconsistentSnapshot, InvalidRoutes, Resources, Snapshot, build
 
 LISTEN = ListenConfig()
@@ -78,6 +78,11 @@ def test_a_version_without_weight_has_its_cluster_and_is_not_named_by_the_routes
         ({"timeout_seconds": 0.0}, "a timeout of 0 s is below 1 ms"),
         ({"retry": Retry(attempts=-1)}, "-1 retries are not possible"),
         ({"mirror": Mirror("b", 100, max_concurrency=0)}, "copies nothing"),
+        ({"paths": Paths(predict="/a b")}, "'/a b' is no path of a model's own"),
+        ({"paths": Paths(predict="/a/")}, "'/a/' is no path of a model's own"),
+        ({"paths": Paths(docs="/v2")}, "the path /v2 belongs to a protocol"),
+        ({"paths": Paths(health="/v1/models/iris")}, "the path /v1/models/iris belongs to a protocol"),
+        ({"paths": Paths(info="/a", docs="/a")}, "the path /a stands for 2 things"),
         ({"backends": (Backend("a", 0, (Endpoint("localhost", 1),)),), "mirror": None}, "IPv4 or IPv6"),
         ({"backends": (Backend("a", 0, (Endpoint("::1", 0),)),), "mirror": None}, "0 is no TCP port"),
     ],
@@ -96,6 +101,15 @@ def test_the_second_claim_to_a_host_and_model_is_refused() -> None:
     with pytest.raises(InvalidRoutes) as caught:
         build([second, BASE], LISTEN)
     assert caught.value.errors == {second.key: "model iris on host * belongs to default/iris"}
+
+
+def test_the_second_claim_to_a_host_and_path_is_refused() -> None:
+    first = replace(BASE, paths=Paths("/predict", "/health"))
+    second = Route(RouteKey("other", "digits"), "digits", ("A.TEST", "*"), paths=Paths(docs="/health"))
+    with pytest.raises(InvalidRoutes) as caught:
+        build([second, replace(first, hosts=("a.test",))], LISTEN)
+    assert caught.value.errors == {second.key: "path /health on host A.TEST belongs to default/iris"}
+    build([replace(second, hosts=("b.test",)), replace(first, hosts=("a.test",))], LISTEN)
 
 
 def test_the_consistency_check_reports_everything_that_is_wrong() -> None:

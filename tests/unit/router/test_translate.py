@@ -20,7 +20,7 @@ def entries(route: Route, domain: str = "*") -> dict[tuple[str, str], rc.Route]:
     return {
         (entry.match.path, entry.match.headers[0].string_match.exact if entry.match.headers else ""): entry
         for entry in host.routes
-        if entry.HasField("route")
+        if entry.HasField("route") and not entry.match.HasField("grpc")
     }
 
 

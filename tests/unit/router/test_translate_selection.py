@@ -29,7 +29,7 @@ def selecting(*matches: tuple[Condition, ...], route: Route = BASE) -> Route:
 
 def forwarding(*routes: Route) -> list[rc.Route]:
     (host,) = route_configuration(routes).virtual_hosts
-    return [entry for entry in host.routes if entry.HasField("route")]
+    return [entry for entry in host.routes if entry.HasField("route") and not entry.match.HasField("grpc")]
 
 
 def built(*routes: Route) -> Snapshot:

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from serving.batching import Batcher, Job
-from serving.errors import BadPrediction, ModelCallError, QueueFull
-from serving.runtimes import OutputSpec, Signature
+from serving.errors import BadPrediction, ModelCallError, QueueFull, RequestError
+from serving.runtimes import OutputSpec, Signature, Tensors
 from serving.spec import InputSpec
 
 
@@ -174,3 +174,117 @@ async def test_the_abandoned_make_room_and_cost_no_call(make_batcher):
     outcome = await submit(batcher, [[5]])[1]
     assert (outcome["predict"].tolist(), model.calls) == ([5], [1])
     assert not any(future.done() for _, future in abandoned)
+
+
+class TensorModel(Recorder):
+    """Adds up the rows of its tensors `a` and `b`, and writes into them afterwards. Refuses a row with 99."""
+
+    def __init__(self, *, joint=True):
+        super().__init__()
+        self.signature = Signature(
+            "test", None, (), InputSpec("x"), self.signature.outputs, any_tensors=True, joint=joint
+        )
+        self.asked: list[Tensors] = []
+
+    def predict(self, tensors, outputs):
+        self.calls.append(len(tensors))
+        self.asked.append(tensors)
+        a, b = tensors.arrays["a"], tensors.arrays["b"]
+        if (a == 99).any():
+            raise RequestError(400, "too_old", "99 is too much")
+        total = a.sum(axis=1) + b
+        a[:] = b[:] = 0
+        return dict.fromkeys(outputs, total)
+
+
+def pair(*rows, kind=float, width=2, **more):
+    """Tensors of rows that begin with these numbers."""
+    a = np.zeros((len(rows), width), kind)
+    a[:, 0] = rows
+    return Tensors({"a": a, "b": np.ones(len(rows))}, **more)
+
+
+def submit_tensors(batcher, tensors, outputs=("predict",)):
+    future = asyncio.get_running_loop().create_future()
+    batcher.submit(Job(tensors, outputs, future.set_result))
+    return future
+
+
+async def test_tensors_share_a_call_and_get_their_own_rows(make_batcher):
+    model = TensorModel()
+    batcher = await make_batcher(model, measured=False)
+    asked = [pair(1), pair(2, 3), pair(4)]
+    answers = await asyncio.gather(*(submit_tensors(batcher, tensors) for tensors in asked))
+    assert [answer["predict"].tolist() for answer in answers] == [[2], [3, 4], [5]]
+    assert model.calls == [4]
+    assert [tensors.arrays["a"][:, 0].tolist() for tensors in asked] == [[1], [2, 3], [4]]
+
+
+async def test_tensors_of_another_datatype_shape_or_order_have_calls_of_their_own_or_share_them(make_batcher):
+    model = TensorModel()
+    batcher = await make_batcher(model, measured=False)
+    turned = Tensors(dict(reversed(pair(7).arrays.items())))
+    asked = [pair(1), pair(2, kind=int), pair(3, width=3), turned]
+    answers = await asyncio.gather(*(submit_tensors(batcher, tensors) for tensors in asked))
+    assert [answer["predict"].tolist() for answer in answers] == [[2], [3], [4], [8]]
+    assert model.calls == [2, 1, 1]
+
+
+async def test_tensors_of_more_rows_than_a_batch_are_cut_and_what_was_sent_stays_as_it_is(make_batcher):
+    model = TensorModel()
+    batcher = await make_batcher(model, measured=False)
+    sent = pair(*range(20))
+    answer = await submit_tensors(batcher, sent)
+    assert answer["predict"].tolist() == list(range(1, 21))
+    assert (model.calls, sent.arrays["a"][:, 0].tolist()) == ([8, 8, 4], list(range(20)))
+
+
+async def test_a_model_that_is_not_joint_gets_each_request_alone_and_whole(make_batcher):
+    model = TensorModel(joint=False)
+    batcher = await make_batcher(model, measured=False)
+    asked = [pair(*range(20), id="7", parameters={"x": 1}), pair(1), pair(2, input_parameters={"a": {"y": 2}})]
+    answers = await asyncio.gather(*(submit_tensors(batcher, tensors) for tensors in asked))
+    assert [len(answer["predict"]) for answer in answers] == [20, 1, 1]
+    assert model.calls == [20, 1, 1]
+    assert [(each.id, each.parameters, each.input_parameters) for each in model.asked] == [
+        ("7", {"x": 1}, {}),
+        (None, {}, {}),
+        (None, {}, {"a": {"y": 2}}),
+    ]
+
+
+async def test_a_table_for_a_model_that_is_not_joint_is_not_cut_either(make_batcher):
+    model = Recorder()
+    model.signature = Signature("test", None, (), InputSpec("x"), model.signature.outputs, joint=False)
+    batcher = await make_batcher(model)
+    await asyncio.gather(submit(batcher, [[1]] * 20)[1], submit(batcher, [[2]])[1])
+    assert model.calls == [20, 1]
+
+
+async def test_outputs_of_any_length_are_those_of_a_whole_request_but_they_must_be_arrays(make_batcher):
+    model = Recorder(answer=lambda rows: np.zeros(7))
+    model.signature = Signature("test", None, (), InputSpec("x"), (), any_tensors=True, joint=False)
+    batcher = await make_batcher(model)
+    assert len((await submit(batcher, [[1]])[1])["predict"]) == 7
+    model._answer = lambda rows: [1]
+    outcome = await submit(batcher, [[1]])[1]
+    assert isinstance(outcome, ModelCallError)
+    assert "output predict is no array but a list" in str(outcome)
+
+
+async def test_what_a_model_says_of_a_request_is_the_answer_of_that_request_only(make_batcher):
+    model = TensorModel()
+    batcher = await make_batcher(model, measured=False)
+    good, bad = await asyncio.gather(submit_tensors(batcher, pair(1)), submit_tensors(batcher, pair(99)))
+    assert good["predict"].tolist() == [2]
+    assert (type(bad), bad.status, bad.code) == (RequestError, 400, "too_old")
+
+
+async def test_ten_thousand_requests_of_three_kinds_at_once_each_get_their_own_answer(make_batcher):
+    model = TensorModel()
+    batcher = await make_batcher(model, max_batch=64, max_queue=10_000, measured=False)
+    kinds = ({}, {"kind": int}, {"width": 3})
+    asked = [(n, submit_tensors(batcher, pair(*[100 + n] * (1 + n % 4), **kinds[n % 3]))) for n in range(10_000)]
+    answers = await asyncio.gather(*(future for _, future in asked))
+    assert [answer["predict"].tolist() for answer in answers] == [[101 + n] * (1 + n % 4) for n, _ in asked]
+    assert max(model.calls) == 64
