@@ -29,9 +29,11 @@ FRAMEWORKS: Final = (
 """Predictors that name their format instead of `model.modelFormat`."""
 _HTTP: Final = ("v1", "v2")
 _AUTOSCALER: Final = (
-    "is about autoscaling, which a ModelRollout has none of",
-    "spec.serving.replicas is a fixed number",
+    "is about autoscaling by something else than requests in flight, or without a maxReplicas above minReplicas",
+    "write spec.serving.autoscaling",
 )
+_CONCURRENCY: Final = "concurrency"
+"""KServe's default metric: requests in flight."""
 MODEL: Final[Why] = {
     **CONTAINER,
     "runtime": ("names a ServingRuntime of KServe's", "spec.model.runtime says what loads the model"),
@@ -88,7 +90,9 @@ def _model(predictor: Fields) -> tuple[dict[str, Any], dict[str, Any]]:
         raise NotConvertible(
             predictor.path,
             "runs a container of your own and names no model" if custom and not given else reason,
-            "save the model to a file and write a ModelRollout for it" if custom else "correct it and convert again",
+            "if its code is a kserve.Model, write a ModelRollout with runtime: kserve (docs/runtimes.md)"
+            if custom
+            else "correct it and convert again",
         )
     fields = predictor.block(given[0])
     runtime: str | None = given[0]
@@ -127,9 +131,21 @@ def _uri(predictor: Fields, fields: Fields) -> tuple[Fields, str]:
 
 def _replicas(predictor: Fields) -> dict[str, Any]:
     least, most = replicas(predictor, "minReplicas"), predictor.whole("maxReplicas", 0, MOST_REPLICAS)
-    if most and most != (least or 1):
-        predictor.note("maxReplicas", Kind.LEFT_OUT, *_AUTOSCALER)
-    return {"replicas": least} if least is not None else {}
+    if most and most < (least or 1):
+        predictor.note("maxReplicas", Kind.LEFT_OUT, "is less than minReplicas", "correct it and convert again")
+    if not most or most <= (least or 1):
+        return {"replicas": least} if least is not None else {}
+    scaling = {"minReplicas": least or 1, "maxReplicas": most}
+    if (predictor.text("scaleMetric") or _CONCURRENCY) == _CONCURRENCY:
+        target = predictor.whole("scaleTarget", 1, 65536)
+        return {"autoscaling": scaling | ({"targetOngoingRequests": target} if target is not None else {})}
+    predictor.note(
+        "scaleMetric",
+        Kind.DIFFERENT,
+        "is another measure than requests in flight, which the number of replicas follows here",
+        "set spec.serving.autoscaling.targetOngoingRequests",
+    )
+    return {"autoscaling": scaling}
 
 
 def _batching(batcher: Fields) -> dict[str, Any]:

@@ -179,11 +179,28 @@ def _quantity(fields: Fields, name: str) -> str | None:
     return text
 
 
+RAW: Final = ("xgboost", "lightgbm")
+"""Runtimes whose models others ask for what the library predicts by itself: probabilities, of a classifier."""
+FOLDERS: Final = ("mlflow",)
+"""Runtimes whose models are folders."""
+
+
 def model_of(fields: Fields, name: str, uri: str, runtime: str) -> dict[str, Any]:
-    """The block `model`, and a note where the URI seems to name a folder: others load what lies in it."""
+    """The block `model`, and notes: where the URI seems to name a folder, and where `predict` means something else."""
     path = f"file://{uri}" if uri.startswith("/") else uri
-    if "." not in path.rstrip("/").rpartition("/")[2] or path.endswith("/"):
+    folder = "." not in path.rstrip("/").rpartition("/")[2] or path.endswith("/")
+    if folder and runtime not in FOLDERS:
         fields.note(
-            name, Kind.DIFFERENT, "seems to name a folder", "write the model's file, such as FOLDER/model.joblib"
+            name,
+            Kind.DIFFERENT,
+            "seems to name a folder, where exactly one file of the runtime's formats may lie, or one called model",
+            "docs/runtimes.md names the formats",
+        )
+    if runtime in RAW:
+        fields.note(
+            name,
+            Kind.DIFFERENT,
+            "may be a classifier, which there answers probabilities; Tidegate answers labels",
+            "clients that want probabilities ask for the output predict_proba",
         )
     return {"uri": path, "runtime": runtime}

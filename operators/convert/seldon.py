@@ -10,7 +10,7 @@ from typing import Any, Final
 from operators.api.fields import format_duration
 from operators.api.strategyrules import RESERVED
 from operators.convert.fields import Fields, Why
-from operators.convert.parts import POD, annotations, as_label, container, metadata, model_of, replicas
+from operators.convert.parts import MOST_REPLICAS, POD, annotations, as_label, container, metadata, model_of, replicas
 from operators.convert.report import Kind, NotConvertible
 
 GROUPS: Final = ("machinelearning.seldon.io",)
@@ -32,8 +32,8 @@ _SELDON: Final = "seldon"
 _REST_TIMEOUT: Final = "seldon.io/rest-timeout"
 """Milliseconds."""
 _AUTOSCALER: Final = (
-    "is about autoscaling, which a ModelRollout has none of",
-    "spec.serving.replicas is a fixed number",
+    "is about autoscaling by something else than requests in flight",
+    "write spec.serving.autoscaling",
 )
 _ORCHESTRATOR: Final = ("is about Seldon's orchestrator, which Tidegate has none of", "")
 _CREDENTIALS: Final = ("lets Seldon fetch the model", "put the file where replicas see it")
@@ -52,8 +52,8 @@ PREDICTOR: Final[Why] = {
     "labels": ("are put on pods", "label Ray's pods"),
     "ssl": ("is TLS between Seldon's parts", "see docs/security.md"),
 }
+_HPA: Final[Why] = dict.fromkeys(("metrics", "metricsv2", "behavior"), _AUTOSCALER)
 COMPONENT: Final[Why] = {
-    "hpaSpec": _AUTOSCALER,
     "kedaSpec": _AUTOSCALER,
     "pdbSpec": ("is about evictions of pods", "write a PodDisruptionBudget for Ray's pods"),
     "metadata": ("is put on pods", "label Ray's pods"),
@@ -120,9 +120,9 @@ def _predictor(fields: Fields, count: int | None) -> _Predictor:
     traffic, shadow = fields.whole("traffic", 0, 100), fields.flag("shadow")
     annotations(fields)
     fields.finish(PREDICTOR)
-    return _Predictor(
-        fields, name, model, {**({"replicas": own} if own is not None else {}), **serving}, traffic or 0, shadow
-    )
+    if own is not None and "autoscaling" not in serving:
+        serving = {"replicas": own, **serving}
+    return _Predictor(fields, name, model, serving, traffic or 0, shadow)
 
 
 def _model(graph: Fields) -> dict[str, Any]:
@@ -135,7 +135,7 @@ def _model(graph: Fields) -> dict[str, Any]:
         raise NotConvertible(
             graph.place("implementation"),
             f"{what}: what it runs is an image",
-            "save the model to a file and write a ModelRollout for it",
+            "if it is a component class, write a ModelRollout with runtime: seldon (docs/runtimes.md)",
         )
     if uri is None:
         raise NotConvertible(graph.place("modelUri"), "is missing: it is not known where the model is", "write it")
@@ -166,7 +166,7 @@ def _method(graph: Fields) -> str:
 
 def _component(component: Fields, unit: str | None) -> dict[str, Any]:
     """What the container of the model says. Others are noted."""
-    found: dict[str, Any] = {}
+    found = _autoscaling(component)
     pod = component.block("spec")
     for one in pod.blocks("containers"):
         name = one.text("name")
@@ -177,6 +177,27 @@ def _component(component: Fields, unit: str | None) -> dict[str, Any]:
     pod.finish(POD)
     component.finish(COMPONENT)
     return found
+
+
+def _autoscaling(component: Fields) -> dict[str, Any]:
+    """The bounds of a HorizontalPodAutoscaler. What it measures is another thing than here."""
+    if "hpaSpec" not in component:
+        return {}
+    scaler = component.block("hpaSpec")
+    least = replicas(scaler, "minReplicas") or 1
+    if "maxReplicas" not in scaler:
+        scaler.note("maxReplicas", Kind.LEFT_OUT, "is missing: there is nothing to scale to", "write it")
+    most = scaler.whole("maxReplicas", least, MOST_REPLICAS)
+    scaler.finish(_HPA)
+    if most is None:
+        return {}
+    component.note(
+        "hpaSpec",
+        Kind.DIFFERENT,
+        "scales by what pods use, from replicas on; here the number follows requests in flight, from minReplicas on",
+        "set spec.serving.autoscaling.targetOngoingRequests",
+    )
+    return {"autoscaling": {"minReplicas": least, "maxReplicas": most}}
 
 
 def _timeout(fields: Fields) -> str | None:

@@ -1,10 +1,9 @@
 """scikit-learn models, from joblib and pickle files (`.joblib`, `.pkl`) and from skops files (`.skops`).
 
-Unpickling runs code of whoever made the file: use `spec.model.sha256`, or skops, where the maker is not trusted.
-A skops file may hold skops' default trusted types and classes that scikit-learn itself defines.
+Unpickling runs code of whoever made the file, so that it is for the cluster's policy to allow it. A skops file may hold
+skops' default trusted types, classes that scikit-learn itself defines, and what the policy names besides.
 """
 
-import logging
 import threading
 import warnings
 from collections.abc import Mapping
@@ -18,26 +17,27 @@ import numpy as np
 import sklearn
 import skops.io
 
-from serving.datatypes import as_entries, datatype_of
-from serving.errors import NotAnEstimator, UnloadableModel, UnsupportedModel, UntrustedType
+from serving.artifacts import require_code, trusted_types
+from serving.datatypes import as_entries
+from serving.errors import NotAnEstimator, UnloadableModel, UntrustedType
 from serving.runtimes.base import OutputSpec, Signature, name_features
-from serving.spec import InputSpec
+from serving.runtimes.files import model_file
+from serving.runtimes.warmup import warm_up
+from serving.spec import InputSpec, ModelSource
 
 METHODS = ("predict", "predict_proba", "predict_log_proba", "decision_function")
 """What a model may be asked for: those of these methods that it has."""
 
 SUFFIXES = (".joblib", ".pkl", ".skops")
 
-log = logging.getLogger(__name__)
 
-
-def load(path: Path, inputs: tuple[InputSpec, ...]) -> "SklearnModel":
+def load(path: Path, source: ModelSource) -> "SklearnModel":
     """Load the estimator in a file, or in the one model file of a folder. Raises `ModelLoadError`."""
-    file = _model_file(path)
-    estimator = _load_skops(file) if file.suffix == ".skops" else _load_pickle(file)
+    file = model_file(path, SUFFIXES, "sklearn")
+    estimator = _load_skops(file) if file.suffix == ".skops" else _load_pickle(file, source)
     if not callable(getattr(estimator, "predict", None)):
         raise NotAnEstimator(f"{file.name} holds a {type(estimator).__name__}, which has no predict method")
-    return SklearnModel(estimator, inputs)
+    return SklearnModel(estimator, source.inputs)
 
 
 class SklearnModel:
@@ -45,8 +45,11 @@ class SklearnModel:
 
     def __init__(self, estimator: Any, inputs: tuple[InputSpec, ...]) -> None:
         composed = _use_one_job(estimator)
-        # Rows were checked to be finite when they were parsed; what one estimator hands the next in a pipeline was not.
-        self._thread = _ThreadConfig(assume_finite=not composed)
+        self.estimator = estimator
+        # Rows were checked to be finite when they were parsed, unless values may be missing; what one estimator hands
+        # the next in a pipeline was not.
+        missing = any(one.nullable for one in inputs)
+        self._thread = _ThreadConfig(assume_finite=not (composed or missing))
         self._methods = {name: method for name in METHODS if callable(method := getattr(estimator, name, None))}
         # Rows come as plain arrays whose columns are in the model's order: the names were matched before.
         warnings.filterwarnings("ignore", message="X does not have valid feature names", category=UserWarning)
@@ -73,22 +76,7 @@ class SklearnModel:
             outputs=tuple(OutputSpec(name, "FP64", (-1,)) for name in self._methods),
             classes=() if labels is None else tuple(str(label) for label in labels.tolist()),
         )
-        return replace(signature, outputs=self._warm_up(signature))
-
-    def _warm_up(self, signature: Signature) -> tuple[OutputSpec, ...]:
-        """Answer one row of ones: what is slow only once is done now, and the outputs show their types."""
-        if signature.width is None or signature.dtype == object:
-            return signature.outputs
-        try:
-            row = np.ones((1, signature.width), signature.dtype)
-            with np.errstate(all="ignore"):
-                answer = self.predict(row, tuple(self._methods))
-        except Exception as error:  # noqa: BLE001 - a model may refuse a row of ones and be right about others
-            log.warning("the warm-up call raised %r; the model is served all the same", error)
-            return signature.outputs
-        return tuple(
-            OutputSpec(name, datatype_of(values.dtype), (-1, *values.shape[1:])) for name, values in answer.items()
-        )
+        return replace(signature, outputs=warm_up(self.predict, signature))
 
 
 class _ThreadConfig(threading.local):
@@ -106,12 +94,16 @@ def _use_one_job(estimator: Any) -> bool:
     """Set every `n_jobs` to 1, and tell whether the estimator holds others.
 
     Starting a pool costs more than predicting a small batch: a forest of 100 trees takes 3 ms for a row with one job
-    and 11 ms with `n_jobs=-1` on two cores. Predictions are the same.
+    and 11 ms with `n_jobs=-1` on two cores. Predictions are the same. `None` is one job to scikit-learn, every core to
+    XGBoost and LightGBM.
     """
     parameters = estimator.get_params(deep=True) if hasattr(estimator, "get_params") else {}
-    pools = {name: 1 for name, value in parameters.items() if name.split("__")[-1] == "n_jobs" and value is not None}
+    pools = {name: 1 for name, value in parameters.items() if name.split("__")[-1] == "n_jobs" and value != 1}
     if pools:
         estimator.set_params(**pools)
+    for part in (estimator, *parameters.values()):
+        if hasattr(part, "get_booster") and part.__sklearn_is_fitted__():  # XGBoost's, which keeps the number elsewhere
+            part.get_booster().set_param({"nthread": 1})
     return any("__" in name for name in parameters)
 
 
@@ -124,21 +116,8 @@ def _table(values: Any) -> np.ndarray:
     return as_entries(values)
 
 
-def _model_file(path: Path) -> Path:
-    if path.is_file():
-        candidates = [path]
-    else:
-        candidates = sorted(file for file in path.iterdir() if file.is_file() and file.suffix in SUFFIXES)
-        candidates = [file for file in candidates if file.stem == "model"] or candidates
-    if len(candidates) != 1 or candidates[0].suffix not in SUFFIXES:
-        found = ", ".join(file.name for file in candidates) or "none"
-        raise UnsupportedModel(
-            f"the sklearn runtime needs one file *{', *'.join(SUFFIXES)} in {path.name}; found {found}"
-        )
-    return candidates[0]
-
-
-def _load_pickle(file: Path) -> Any:
+def _load_pickle(file: Path, source: ModelSource) -> Any:
+    require_code(source, f"{file.name}, a pickle,")
     try:
         return joblib.load(file)
     except ModuleNotFoundError as error:
@@ -150,9 +129,10 @@ def _load_pickle(file: Path) -> Any:
 
 
 def _load_skops(file: Path) -> Any:
+    trusted = trusted_types()
     try:
         foreign = skops.io.get_untrusted_types(file=file)
-        untrusted = [name for name in foreign if not _is_sklearn_class(name)]
+        untrusted = [name for name in foreign if not (_is_sklearn_class(name) or name in trusted)]
         if not untrusted:
             return skops.io.load(file, trusted=foreign)
     except Exception as error:

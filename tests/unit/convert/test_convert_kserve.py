@@ -82,7 +82,7 @@ def test_a_whole_service_becomes_a_valid_rollout() -> None:
         "spec": {
             "model": {"uri": "file:///models/fraud.joblib", "runtime": "sklearn"},
             "serving": {
-                "replicas": 3,
+                "autoscaling": {"minReplicas": 3, "maxReplicas": 9, "targetOngoingRequests": 5},
                 "resources": {"cpu": "0.5", "memory": "2Gi", "gpu": "1"},
                 "env": {"OMP_NUM_THREADS": "1", "EMPTY": "", "HOME_DIR": "$(HOME)/x"},
                 "batching": {"maxSize": 32},
@@ -102,8 +102,10 @@ def test_every_field_that_is_not_carried_over_is_told_about() -> None:
         "metadata.annotations.tidegate.dev/promote",
         "spec.explainer",
         "spec.transformer",
-        *(f"{predictor}.{name}" for name in ("maxReplicas", "scaleMetric", "scaleTarget", "containerConcurrency")),
-        *(f"{predictor}.{name}" for name in ("serviceAccountName", "nodeSelector", "tolerations", "logger")),
+        *(
+            f"{predictor}.{name}"
+            for name in ("containerConcurrency", "serviceAccountName", "nodeSelector", "tolerations", "logger")
+        ),
         f"{predictor}.batcher.maxLatency",
         *(f"{container}.{name}" for name in ("runtime", "args", "envFrom", "volumeMounts", "modelFormat.version")),
         f"{container}.resources.limits.cpu",
@@ -140,6 +142,28 @@ def test_nothing_scales_to_zero() -> None:
     assert notes(found) == {"spec.predictor.minReplicas": Kind.LEFT_OUT}
 
 
+def test_bounds_of_an_autoscaler_are_carried_over_without_a_minimum_too() -> None:
+    found = one(service({"model": model(), "maxReplicas": 4}))
+    assert spec(found)["serving"] == {"autoscaling": {"minReplicas": 1, "maxReplicas": 4}}
+    assert found.notes == ()
+    scaling = loaded(found).spec.serving.autoscaling
+    assert scaling is not None
+    assert scaling.target_ongoing_requests == 8
+
+
+def test_a_target_of_another_measure_is_left_out() -> None:
+    found = one(service({"model": model(), "maxReplicas": 4, "scaleMetric": "rps", "scaleTarget": 500}))
+    assert spec(found)["serving"] == {"autoscaling": {"minReplicas": 1, "maxReplicas": 4}}
+    predictor = "spec.predictor"
+    assert notes(found) == {f"{predictor}.scaleMetric": Kind.DIFFERENT, f"{predictor}.scaleTarget": Kind.LEFT_OUT}
+
+
+def test_a_maximum_below_the_minimum_is_left_out() -> None:
+    found = one(service({"model": model(), "minReplicas": 4, "maxReplicas": 2, "scaleTarget": 5}))
+    assert spec(found)["serving"] == {"replicas": 4}
+    assert notes(found) == dict.fromkeys(("spec.predictor.maxReplicas", "spec.predictor.scaleTarget"), Kind.LEFT_OUT)
+
+
 def test_limits_stand_in_for_requests_and_a_cpu_of_zero_for_nothing() -> None:
     found = one(service({"model": model(resources={"limits": {"memory": "1Gi", "cpu": 0}})}))
     assert spec(found)["serving"] == {"resources": {"memory": "1Gi"}}
@@ -158,7 +182,7 @@ def test_quantities_of_other_forms_are_left_out(quantity: Any) -> None:
     [
         ("tensorflow", "file:///models/net.keras", {"spec.model.runtime"}),
         ("sklearn", "hdfs://models/iris.joblib", {"spec.model.uri"}),
-        ("paddle", "pvc://claim/net.pdmodel", {"spec.model.runtime", "spec.model.uri"}),
+        ("paddle", "hdfs://models/net.pdmodel", {"spec.model.runtime", "spec.model.uri"}),
     ],
 )
 def test_what_this_release_refuses_is_written_as_it_is_and_told_in_the_words_of_lint(
@@ -176,6 +200,20 @@ def test_what_this_release_refuses_is_written_as_it_is_and_told_in_the_words_of_
 def test_a_folder_is_told_about(uri: str) -> None:
     found = one(service({"model": model(storageUri=uri)}))
     assert notes(found) == {"spec.predictor.model.storageUri": Kind.DIFFERENT}
+
+
+def test_a_folder_is_what_an_mlflow_model_is() -> None:
+    found = one(service({"model": model(modelFormat={"name": "mlflow"}, storageUri="file:///models/iris")}))
+    assert found.notes == ()
+    assert loaded(found).spec.model.runtime == "mlflow"
+
+
+@pytest.mark.parametrize(("runtime", "file"), [("xgboost", "model.bst"), ("lightgbm", "model.bst"), ("onnx", "m.onnx")])
+def test_models_of_other_libraries_are_carried_over_and_what_they_answer_is_told_about(runtime: str, file: str) -> None:
+    found = one(service({runtime: {"storageUri": f"/mnt/models/{file}"}}))
+    assert loaded(found).spec.model.runtime == runtime
+    place = f"spec.predictor.{runtime}.storageUri"
+    assert notes(found) == ({} if runtime == "onnx" else {place: Kind.DIFFERENT})
 
 
 def test_one_of_several_uris_is_one_uri() -> None:

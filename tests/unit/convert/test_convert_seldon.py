@@ -79,7 +79,11 @@ def test_a_split_becomes_a_valid_test_with_the_same_shares() -> None:
     (found,) = converted(FULL)
     assert spec(found) == {
         "model": {"uri": "file:///models/loans-1.joblib", "runtime": "sklearn"},
-        "serving": {"replicas": 2, "resources": {"cpu": "250m"}, "env": {"LEVEL": "info"}},
+        "serving": {
+            "autoscaling": {"minReplicas": 1, "maxReplicas": 3},
+            "resources": {"cpu": "250m"},
+            "env": {"LEVEL": "info"},
+        },
         "strategy": {"abTest": {"shares": {"control": 80, "challenger-b": 20}, "goal": {"metric": "success-rate"}}},
         "variants": [{"name": "challenger-b", "model": {"uri": "file:///models/loans-2.joblib", "runtime": "sklearn"}}],
         "traffic": {"timeout": "1s500ms"},
@@ -99,11 +103,11 @@ def test_every_field_that_is_not_carried_over_is_told_about() -> None:
         *(f"spec.{name}" for name in ("name", "transport", "oauth_key", "annotations.seldon.io/grpc-timeout")),
         *(f"{first}.{name}" for name in ("labels", "svcOrchSpec")),
         *(f"{first}.graph.{name}" for name in ("envSecretRefName", "logger", "endpoint", "parameters[1]")),
-        *(f"{component}.{name}" for name in ("hpaSpec", "spec.terminationGracePeriodSeconds")),
+        f"{component}.spec.terminationGracePeriodSeconds",
         *(f"{component}.spec.containers[{name}" for name in ("0].image", "1]")),
         second,
     ]
-    differs = ["spec.predictors", f"{second}.graph.parameters", f"{second}.name"]
+    differs = ["spec.predictors", f"{second}.graph.parameters", f"{second}.name", f"{component}.hpaSpec"]
     assert notes(found) == dict.fromkeys(left_out, Kind.LEFT_OUT) | dict.fromkeys(differs, Kind.DIFFERENT)
 
 
@@ -116,6 +120,17 @@ def test_a_shadow_is_the_next_version(traffic: int | None, percent: int) -> None
     }
     assert notes(found) == {"spec.predictors[1]": Kind.LEFT_OUT}
     loaded(found)
+
+
+@pytest.mark.parametrize(
+    ("server", "runtime", "differs"),
+    [("XGBOOST_SERVER", "xgboost", {"spec.predictors[0].graph.modelUri"}), ("MLFLOW_SERVER", "mlflow", set())],
+)
+def test_models_of_other_servers_are_carried_over(server: str, runtime: str, differs: set[str]) -> None:
+    graph = {"name": "c", "implementation": server, "modelUri": "file:///models/loans.bst"}
+    found = one(deployment({"name": "main", "graph": graph}))
+    assert loaded(found).spec.model.runtime == runtime
+    assert notes(found) == dict.fromkeys(differs, Kind.DIFFERENT)
 
 
 def test_a_shadow_beside_a_split_is_left_out() -> None:
@@ -157,6 +172,23 @@ def test_the_closest_number_of_replicas_counts(deploy: int | None, own: int | No
     found = one(deployment(one_predictor, replicas=deploy))
     assert spec(found).get("serving", {}).get("replicas") == (component or own or deploy)
     assert found.notes == ()
+
+
+def test_an_autoscaler_takes_the_place_of_a_number() -> None:
+    scaler = {"minReplicas": 2, "maxReplicas": 5, "metrics": [{"type": "Resource"}]}
+    found = one(deployment(predictor("main", replicas=3, componentSpecs=[{"hpaSpec": scaler}])))
+    assert spec(found)["serving"] == {"autoscaling": {"minReplicas": 2, "maxReplicas": 5}}
+    hpa = "spec.predictors[0].componentSpecs[0].hpaSpec"
+    assert notes(found) == {hpa: Kind.DIFFERENT, f"{hpa}.metrics": Kind.LEFT_OUT}
+    loaded(found)
+
+
+@pytest.mark.parametrize("most", [None, 1, "many"])
+def test_an_autoscaler_without_a_maximum_that_makes_sense_is_left_out(most: object) -> None:
+    scaler = {"minReplicas": 2, "maxReplicas": most}
+    found = one(deployment(predictor("main", replicas=3, componentSpecs=[{"hpaSpec": scaler}])))
+    assert spec(found)["serving"] == {"replicas": 3}
+    assert set(notes(found)) == {"spec.predictors[0].componentSpecs[0].hpaSpec.maxReplicas"}
 
 
 def test_what_the_server_answers_by_itself_is_told_about() -> None:
