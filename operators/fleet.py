@@ -8,6 +8,8 @@ from operators.plan import Plan
 from router.ir import Route
 from serving.spec import ServeTarget
 
+_OR_PATHS = " or other paths in spec.traffic.paths"
+
 
 @dataclass(frozen=True, slots=True)
 class FleetPlan:
@@ -20,21 +22,23 @@ class FleetPlan:
 def conflicts(rollouts: Iterable[ModelRollout]) -> Mapping[RolloutKey, str]:
     """For each rollout that may not have its route: a sentence that says which older rollout is in the way.
 
-    A host and a model name belong to the rollout that was created first (of two created at once, to the first by
-    key). A rollout without a route is in nobody's way.
+    A model name and a path of `traffic.paths` belong, on each host, to the rollout that was created first (of two
+    created at once, to the first by key). A rollout without a route is in nobody's way.
     """
     owners: dict[tuple[str, str], RolloutKey] = {}
     losers: dict[RolloutKey, str] = {}
     for rollout in sorted(rollouts, key=lambda rollout: (rollout.metadata.creation_timestamp, rollout.key)):
-        model = rollout.metadata.name
-        claims = [(host, model) for host in rollout.spec.traffic.hosts]
+        traffic = rollout.spec.traffic
+        names = [f"model {rollout.metadata.name}", *(f"path {path}" for path in traffic.paths.given.values())]
+        claims = [(host, name) for host in traffic.hosts for name in names]
         taken = next((claim for claim in claims if claim in owners), None)
         if taken is None:
             owners.update(dict.fromkeys(claims, rollout.key))
         else:
             losers[rollout.key] = (
-                f"model {model} on host {taken[0]} belongs to {owners[taken]}, which is older: "
-                "name other hosts in spec.traffic.hosts, or delete one of the two"
+                f"{taken[1]} on host {taken[0]} belongs to {owners[taken]}, which is older: "
+                f"name other hosts in spec.traffic.hosts{_OR_PATHS if taken[1] in names[1:] else ''}, "
+                "or delete one of the two"
             )
     return losers
 

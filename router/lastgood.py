@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from router.ir import Backend, Condition, Cookie, Endpoint, Mirror, Retry, Route, RouteKey, Selection
+from router.ir import Backend, Condition, Cookie, Endpoint, Mirror, Paths, Retry, Route, RouteKey, Selection
 
 _log = logging.getLogger(__name__)
 _FORMAT = 1
@@ -63,6 +63,8 @@ def route_from_json(item: dict[str, Any]) -> Route:
         fields["selection"] = Selection(selection["version"], matches)
     if fields.get("sticky_cookie") is not None:
         fields["sticky_cookie"] = Cookie(**fields["sticky_cookie"])
+    if "paths" in fields:
+        fields["paths"] = Paths(**fields["paths"])
     if "retry" in fields:
         fields["retry"] = Retry(**fields["retry"])
     return Route(**fields)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from router.ir import Backend, Condition, Cookie, Endpoint, Mirror, Retry, Route, RouteKey, Selection
+from router.ir import Backend, Condition, Cookie, Endpoint, Mirror, Paths, Retry, Route, RouteKey, Selection
 
 GROUP: Final = "tidegate.dev"
 VERSION: Final = "v1alpha1"
@@ -37,6 +37,7 @@ def spec_of(route: Route) -> dict[str, Any]:
                 "version": backend.version,
                 "weight": backend.weight,
                 "endpoints": [{"host": endpoint.host, "port": endpoint.port} for endpoint in backend.endpoints],
+                **({"members": True} if backend.members else {}),
             }
             for backend in route.backends
         ],
@@ -61,6 +62,8 @@ def spec_of(route: Route) -> dict[str, Any]:
         }
     if route.exposures:
         spec["exposures"] = True
+    if route.paths.given:
+        spec["paths"] = dict(route.paths.given)
     return spec
 
 
@@ -78,6 +81,7 @@ def route_of(key: RouteKey, spec: Mapping[str, Any]) -> Route:
                     backend["version"],
                     backend["weight"],
                     tuple(Endpoint(endpoint["host"], endpoint["port"]) for endpoint in backend.get("endpoints", ())),
+                    backend.get("members", False),
                 )
                 for backend in spec.get("backends", ())
             ),
@@ -89,6 +93,7 @@ def route_of(key: RouteKey, spec: Mapping[str, Any]) -> Route:
             timeout_seconds=float(spec["timeoutSeconds"]),
             retry=Retry(retry["attempts"], retry["idempotent"]),
             max_body_bytes=spec["maxBodyBytes"],
+            paths=Paths(**spec.get("paths", {})),
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"modelroute {key.namespace}/{key.name} cannot be read: {error!r}") from error

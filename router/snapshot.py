@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from itertools import product
 from typing import Any
 
 from router.config import ListenConfig
@@ -139,22 +140,28 @@ def referenced_clusters(route: Route) -> Iterator[str]:
 def _clusters(route: Route) -> Iterator[tuple[str, Any, Any]]:
     for backend in route.backends:
         key = BackendKey(route.key, backend.version, mirrored=False)
-        yield cluster_name(key), live_cluster(key), load_assignment(cluster_name(key), backend.endpoints)
+        yield (
+            cluster_name(key),
+            live_cluster(key, members=backend.members),
+            load_assignment(cluster_name(key), backend.endpoints),
+        )
         if route.mirror is not None and route.mirror.version == backend.version:
             key = BackendKey(route.key, backend.version, mirrored=True)
-            cluster = mirror_cluster(key, route.mirror.max_concurrency)
+            cluster = mirror_cluster(key, route.mirror.max_concurrency, members=backend.members)
             yield cluster_name(key), cluster, load_assignment(cluster_name(key), backend.endpoints)
 
 
 def _conflicts(routes: Sequence[Route]) -> dict[RouteKey, str]:
-    """Routes that claim a host and model name that a route before them has."""
+    """Routes that claim a model name or path on a host where a route before them has it."""
     owners: dict[tuple[str, str], RouteKey] = {}
     errors: dict[RouteKey, str] = {}
     for route in routes:
-        for host in route.hosts:
-            owner = owners.setdefault((host.lower(), inference_paths(route.model)[0]), route.key)
+        claims = {f"model {route.model}": inference_paths(route.model)[0]}
+        claims |= {f"path {path}": path for path in route.paths.given.values()}
+        for host, (what, path) in product(route.hosts, claims.items()):
+            owner = owners.setdefault((host.lower(), path), route.key)
             if owner != route.key:
-                errors[route.key] = f"model {route.model} on host {host} belongs to {owner.namespace}/{owner.name}"
+                errors.setdefault(route.key, f"{what} on host {host} belongs to {owner.namespace}/{owner.name}")
     return errors
 
 
