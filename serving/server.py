@@ -1,24 +1,29 @@
-"""The replica's own server: one thread with one event loop, and on it the model of one version."""
+"""The replica's own server: one thread with one event loop, and on it the model of one version, or many models."""
 
 import asyncio
 import contextlib
 import threading
 import time
+from collections.abc import Container, Sequence
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, field
+from typing import Protocol
 from uuid import uuid4
 
 import uvloop
 
+from serving.about import Metrics
 from serving.batching import Batcher
 from serving.endpoints import Endpoints
 from serving.errors import ServerStartError, ServerUnhealthy
-from serving.http import Connection
+from serving.http import Connection, TellingConnection
 from serving.limits import Limits
-from serving.protocol.table import Table
+from serving.many import Bounds, Counts, Fleet, InferencePaths, Members, Tally
+from serving.protocol.tensors import make_reader
 from serving.records import Origin, Profile, Recorder, RecordsConfig, Sender
 from serving.runtimes import LoadedModel
 from serving.site import Site
+from serving.spec import InputSpec
 
 BACKLOG = 1024
 """Connections that may wait to be accepted."""
@@ -33,7 +38,8 @@ class ServerConfig:
     refused with 413. `max_body_bytes` bounds a request's body, `limits` the rest of a connection. `check_seconds` is
     how long the loop may take to answer a health check, `call_seconds` how long a model call may take before the
     server counts as hung. `quiet_seconds` without a request end a drain. `records` says where records of the answered
-    requests go (None: nowhere); they name `namespace`, `model` and `version`.
+    requests go (None: nowhere); they name `namespace`, `model` and `version`. `metrics` is what
+    the trainer said about the one model.
     """
 
     model: str
@@ -50,6 +56,7 @@ class ServerConfig:
     quiet_seconds: float = 0.3
     namespace: str = "default"
     records: RecordsConfig | None = None
+    metrics: Metrics | None = None
 
     def __post_init__(self) -> None:
         """Refuse a version that would break the header which carries it."""
@@ -73,10 +80,28 @@ class ServerStats:
     dropped: int = 0
 
 
-class ModelServer:
-    """Answers requests for one model on a port of its own. Its methods may be called from any thread but its own."""
+class Work(Protocol):
+    """What the models have to do."""
 
-    def __init__(self, config: ServerConfig, model: LoadedModel, profile: Profile | None = None) -> None:
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for a model."""
+
+    @property
+    def busy_since(self) -> float | None:
+        """`time.monotonic()` of when the oldest call began that is under way on another thread."""
+
+    def close(self) -> None:
+        """Let such threads go, after the calls that are under way."""
+
+
+class ModelServer:
+    """Answers requests for one model, or for those of a fleet, on a port of its own.
+
+    Its methods may be called from any thread but its own.
+    """
+
+    def __init__(self, config: ServerConfig, model: LoadedModel | Fleet, profile: Profile | None = None) -> None:
         """`profile` is sent to the monitor before the first records."""
         self._config = config
         self._model = model
@@ -84,6 +109,8 @@ class ModelServer:
         self._thread = threading.Thread(target=self._run, name="tidegate-server", daemon=True)
         self._bound: Future[int] = Future()
         self._sender: Sender | None = None
+        self._work: Work
+        self._tally: Tally | None = None
 
     def start(self) -> int:
         """Bind and serve on a thread of its own; returns the port. Raises `ServerStartError`."""
@@ -108,7 +135,7 @@ class ModelServer:
             self._loop.call_soon_threadsafe(pong.set)
         if not pong.wait(self._config.check_seconds):
             raise ServerUnhealthy(f"the server's loop has not answered for {self._config.check_seconds:g} seconds")
-        busy_since = self._batcher.busy_since
+        busy_since = self._work.busy_since
         if busy_since is not None and time.monotonic() - busy_since > self._config.call_seconds:
             raise ServerUnhealthy(f"a call of the model has taken over {self._config.call_seconds:g} seconds")
 
@@ -120,12 +147,16 @@ class ModelServer:
         return ServerStats(
             connections=len(site.connections),
             in_flight=site.in_flight,
-            queued=self._batcher.waiting,
+            queued=self._work.waiting,
             requests=site.requests,
             draining=site.draining,
             recorded=0 if self._sender is None else self._sender.sent,
             dropped=0 if self._sender is None else self._sender.dropped,
         )
+
+    def members(self) -> list[tuple[str, Counts]]:
+        """What was asked of each member so far; nothing where there is one model."""
+        return [] if self._tally is None else self._tally.all()
 
     def drain(self, timeout: float) -> bool:
         """Stop being ready, and wait until every accepted request is answered; returns whether that came to be.
@@ -170,33 +201,51 @@ class ModelServer:
         config = self._config
         self._loop = loop = asyncio.get_running_loop()
         self._stopping = asyncio.Event()
-        signature = self._model.signature
-        self._batcher = Batcher(self._model, config.max_batch, config.max_queue, loop)
-        endpoints = Endpoints(
-            config.model,
-            config.version,
-            signature,
-            self._batcher,
-            table=Table(signature, config.max_rows),
-            draining=self._is_draining,
-        )
-        recorder = self._record(config.records, endpoints.inference_paths) if config.records else None
-        self._site = site = Site(
-            config.version, config.max_body_bytes, config.limits, endpoints.handle, loop, recorder=recorder
+        self._site = site = (
+            self._host_many(self._model) if isinstance(self._model, Fleet) else self._host_one(self._model)
         )
         try:
-            listener = await loop.create_server(lambda: Connection(site), config.host, config.port, backlog=BACKLOG)
+            connection = TellingConnection if _wants_headers(self._model) else Connection
+            listener = await loop.create_server(lambda: connection(site), config.host, config.port, backlog=BACKLOG)
             async with listener:
                 self._bound.set_result(listener.sockets[0].getsockname()[1])
                 await self._sweep_until_stopped()
                 site.close()
         finally:
-            self._batcher.close()
+            self._work.close()
 
-    def _record(self, records: RecordsConfig, paths: frozenset[bytes]) -> Recorder:
-        """Begin to send what the recorder gets; its thread ends after the server's."""
+    def _host_one(self, model: LoadedModel) -> Site:
+        config, signature = self._config, model.signature
+        self._work = batcher = Batcher(model, config.max_batch, config.max_queue, self._loop)
+        endpoints = Endpoints(
+            config.model,
+            config.version,
+            signature,
+            batcher,
+            reader=make_reader(signature, config.max_rows),
+            draining=self._is_draining,
+            metrics=config.metrics,
+        )
+        recorder = self._record(endpoints.inference_paths, signature.features)
+        limits = config.max_body_bytes, config.limits
+        return Site(config.version, *limits, endpoints.handle, self._loop, recorder=recorder)
+
+    def _host_many(self, fleet: Fleet) -> Site:
         config = self._config
-        columns = tuple(feature.name for feature in self._model.signature.features)
+        self._tally = tally = Tally(self._record(InferencePaths(), fleet.catalogue.source.inputs))
+        bounds = Bounds(config.max_batch, config.max_queue, config.max_rows)
+        self._work = members = Members(
+            config.version, fleet, bounds, self._loop, tally=tally, draining=self._is_draining
+        )
+        limits = config.max_body_bytes, config.limits
+        return Site(config.version, *limits, members.handle, self._loop, recorder=tally)
+
+    def _record(self, paths: Container[bytes], inputs: Sequence[InputSpec]) -> Recorder | None:
+        """Begin to send what the recorder gets, if there is a monitor; its thread ends after the server's."""
+        config, records = self._config, self._config.records
+        if records is None:
+            return None
+        columns = tuple(each.name for each in inputs)
         recorder = Recorder(records, columns, paths, self._loop.call_later)
         origin = Origin(config.namespace, config.model, config.version, uuid4().hex)
         self._sender = Sender(records, origin, recorder, self._profile)
@@ -223,3 +272,10 @@ class ModelServer:
                 return not site.busy()
             await asyncio.sleep(0.02)
         return True
+
+
+def _wants_headers(model: LoadedModel | Fleet) -> bool:
+    """Whether models may want to know the headers of their requests; of members that are not loaded, any class may."""
+    if isinstance(model, Fleet):
+        return model.catalogue.source.class_name is not None
+    return not (model.signature.joint or model.signature.tabular)
