@@ -68,7 +68,8 @@ class RayServe:
     def _state(self, app: Application) -> TargetState:
         if app.deleting:
             return TargetState(TargetPhase.STOPPING)
-        replicas = self._discovery.replicas(app.name)
+        replicas, acceleration = self._discovery.replicas(app.name), self._discovery.acceleration(app.name)
         if app.failed:
-            return TargetState(TargetPhase.FAILED, replicas, app.reason)
-        return TargetState(TargetPhase.RUNNING if replicas else TargetPhase.STARTING, replicas, app.reason)
+            return TargetState(TargetPhase.FAILED, replicas, app.reason, acceleration)
+        phase = TargetPhase.RUNNING if replicas else TargetPhase.STARTING
+        return TargetState(phase, replicas, app.reason, acceleration)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pydantic import BaseModel
 
 from serving.details import ReplicaTarget, ServeDetails
-from serving.spec import ReplicaAddress
+from serving.spec import Acceleration, ReplicaAddress
 
 
 class ServerAnswer(BaseModel):
@@ -21,6 +21,7 @@ class ServerAnswer(BaseModel):
     pid: int
     replica: str
     version: str
+    acceleration: Acceleration | None = None
 
 
 class Discovery:
@@ -30,6 +31,7 @@ class Discovery:
         self._listed: dict[str, tuple[ReplicaTarget, ...]] = {}
         self._doubted: set[str] = set()
         self._answers: dict[str, ReplicaAddress] = {}
+        self._accelerations: dict[str, Acceleration] = {}
 
     def see(self, details: ServeDetails) -> list[ReplicaTarget]:
         """Take in an answer of Ray Serve; returns the replicas that have yet to be asked."""
@@ -40,17 +42,25 @@ class Discovery:
         targets = [target for group in self._listed.values() for target in group]
         alive = {target.name for target in targets}
         self._answers = {name: address for name, address in self._answers.items() if name in alive}
+        self._accelerations = {name: said for name, said in self._accelerations.items() if name in alive}
         return [target for target in targets if target.name not in self._answers]
 
     def learn(self, target: ReplicaTarget, answer: ServerAnswer) -> None:
         """Take in the answer of a replica. Another replica's is ignored: it has come by the port of a dead one."""
         if answer.replica == target.name:
             self._answers[target.name] = ReplicaAddress(target.ip, answer.port, target.name)
+            if answer.acceleration is not None:
+                self._accelerations[target.name] = answer.acceleration
 
     def replicas(self, application: str) -> tuple[ReplicaAddress, ...]:
         """The replicas of an application that are listed and have answered, sorted."""
         targets = self._listed.get(application, ())
         return tuple(sorted(self._answers[target.name] for target in targets if target.name in self._answers))
+
+    def acceleration(self, application: str) -> Acceleration | None:
+        """What its replicas say of theirs: one that is not converted speaks for all."""
+        targets = self._listed.get(application, ())
+        return min((said for target in targets if (said := self._accelerations.get(target.name))), default=None)
 
     def _believe(self, name: str, listed: Mapping[str, tuple[ReplicaTarget, ...]]) -> tuple[ReplicaTarget, ...]:
         known = self._listed.get(name, ())

@@ -5,17 +5,19 @@ everything: applications it does not list are deleted, so those of others are ca
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import Final
 
 import orjson
 from pydantic import TypeAdapter, ValidationError
 
+from serving.autoscaling import REPORT_SECONDS, WINDOW_SECONDS
 from serving.details import Application, Json, ServeDetails
 from serving.spec import ServeTarget, TargetKey
 
 IMPORT_PATH: Final = "serving.app:build"
 """An application is Tidegate's if and only if it is built by this function and its arguments name a version."""
 DEPLOYMENT: Final = "model"
+POLICY: Final = "serving.autoscaling:policy"
 INGRESS_DRAINING_SECONDS: Final = 5.0
 """How long a replica goes on as before once Ray Serve has taken it off the list, and only then begins to drain.
 
@@ -24,8 +26,14 @@ the routers learn of the shorter list.
 """
 ARTIFACTS_VARIABLE: Final = "TIDEGATE_ARTIFACTS"
 """Names, in the environment of Ray's processes, the folder where replicas keep model files by their SHA-256."""
+CODE_VARIABLE: Final = "TIDEGATE_ARTIFACT_CODE"
+"""Says there which models may run code of their own: `always`, `verified` or `never` (`serving.artifacts.settings`)."""
 _STOP_SECONDS: Final = 5.0
 """What remains for closing connections between the end of a drain and Ray's SIGKILL."""
+
+_FOLLOWING: Final = ("grpcio-reflection",)
+"""What Ray Serve imports that works with one generation of protobuf only. Named beside a version's own packages, pip
+installs another of it where they bring another protobuf."""
 
 _TARGET: Final = TypeAdapter(ServeTarget)
 _KEY: Final = TypeAdapter(TargetKey)
@@ -34,10 +42,11 @@ _KEY: Final = TypeAdapter(TargetKey)
 def application(target: ServeTarget) -> Json:
     """One immutable application: its name carries the version, and nothing but the number of replicas ever changes.
 
-    That number is a deployment option and no argument: another argument would be another build and new replicas.
+    That number is a deployment option and no argument: another argument would be another build and new replicas. A
+    fixed one is written as the least and the most, for a policy that comes or goes would be another build as well.
     """
     arguments = orjson.loads(orjson.dumps(target))
-    del arguments["replicas"]
+    del arguments["replicas"], arguments["autoscaling"]
     parts = (target.key.namespace, target.key.name, target.key.version)
     return {
         "name": ".".join(("tidegate", *parts)),
@@ -47,7 +56,7 @@ def application(target: ServeTarget) -> Json:
         "deployments": [
             {
                 "name": DEPLOYMENT,
-                "num_replicas": target.replicas,
+                **_size(target),
                 "ray_actor_options": _actor_options(target),
                 # Requests do not pass Ray Serve: only the control plane's question for the port does.
                 "max_ongoing_requests": 16,
@@ -93,9 +102,7 @@ def compose(targets: Sequence[ServeTarget], details: ServeDetails, http_host: st
     """
     present = owned(details)
     wanted = {target.key: target for target in targets}
-    if {key: _replicas(app.config) for key, app in present.items()} == {
-        key: target.replicas for key, target in wanted.items()
-    }:
+    if present.keys() == wanted.keys() and all(_fits(app.config, wanted[key]) for key, app in present.items()):
         return None
     foreign = [app.config for app in details.applications.values() if _is_carried(app)]
     ours = (_scaled(present.get(key), target) for key, target in sorted(wanted.items()))
@@ -125,13 +132,44 @@ def _is_carried(app: Application) -> bool:
 def _scaled(present: Application | None, target: ServeTarget) -> Json:
     if present is None or present.config is None:
         return application(target)
-    deployments = [deployment | {"num_replicas": target.replicas} for deployment in present.config["deployments"]]
-    return present.config | {"deployments": deployments}
+    [deployment] = present.config["deployments"]
+    if "autoscaling_config" in deployment:
+        change = {"autoscaling_config": deployment["autoscaling_config"] | _bounds(target)}
+    elif target.autoscaling is None:
+        change = {"num_replicas": target.replicas}
+    else:  # of a release that had fixed sizes only: Ray Serve builds it again
+        change = _size(target)
+    return present.config | {"deployments": [deployment | change]}
 
 
-def _replicas(config: Json | None) -> Any:
-    deployments = (config or {}).get("deployments") or [{}]
-    return deployments[0].get("num_replicas")
+def _size(target: ServeTarget) -> Json:
+    """The options that tell Ray Serve the number of replicas, or how to choose it."""
+    policy = {"policy": {"policy_function": POLICY}}
+    reports = {"metrics_interval_s": REPORT_SECONDS, "look_back_period_s": WINDOW_SECONDS}
+    # With "auto" Ray Serve's controller gets the policy from the build, and need not find it itself.
+    return {"num_replicas": "auto", "autoscaling_config": _bounds(target) | reports | policy}
+
+
+def _bounds(target: ServeTarget) -> Json:
+    """What of it may change while the version runs."""
+    scaling = target.autoscaling
+    if scaling is None:
+        return {"min_replicas": target.replicas, "max_replicas": target.replicas}
+    return {
+        "min_replicas": target.replicas,
+        "max_replicas": scaling.max_replicas,
+        "target_ongoing_requests": scaling.target_ongoing_requests,
+        "upscale_delay_s": scaling.upscale_delay,
+        "downscale_delay_s": scaling.downscale_delay,
+    }
+
+
+def _fits(config: Json | None, target: ServeTarget) -> bool:
+    """Whether an application has the size that the target wants."""
+    [deployment] = (config or {}).get("deployments") or [{}]
+    fixed = deployment.get("num_replicas")
+    found = deployment.get("autoscaling_config") or {"min_replicas": fixed, "max_replicas": fixed}
+    return found | _bounds(target) == found
 
 
 def _actor_options(target: ServeTarget) -> Json:
@@ -142,7 +180,7 @@ def _actor_options(target: ServeTarget) -> Json:
     if target.env:
         environment["env_vars"] = dict(target.env)
     if target.pip:
-        environment["pip"] = list(target.pip)
+        environment["pip"] = [*target.pip, *_FOLLOWING]
     if environment:
         options["runtime_env"] = environment
     return options

@@ -7,6 +7,7 @@ import re
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -23,7 +24,7 @@ from operators.rayserve import RayServe
 from serving.client import ServeClient
 from serving.details import Json
 from serving.render import INGRESS_DRAINING_SECONDS, application
-from serving.spec import ModelSource, ReplicaAddress, ServeTarget, TargetKey, TargetPhase, TargetState
+from serving.spec import Autoscaling, ModelSource, ReplicaAddress, ServeTarget, TargetKey, TargetPhase, TargetState
 
 States = Mapping[TargetKey, TargetState]
 DEADLINE = 120.0
@@ -186,6 +187,30 @@ async def test_another_number_of_replicas_keeps_those_that_run(serve: RayServe, 
     assert len({address.port for address in replicas}) == 2
     remaining = (await running(serve, one))[one.key].replicas
     assert set(remaining) < set(replicas)
+
+
+async def test_a_size_that_follows_requests_comes_and_goes_and_keeps_those_that_run(
+    serve: RayServe, one: ServeTarget, two: ServeTarget
+) -> None:
+    [first] = (await running(serve, one))[one.key].replicas
+    scaled = replace(one, replicas=2, autoscaling=Autoscaling(3, downscale_delay=1.0))
+    replicas = (await running(serve, scaled))[one.key].replicas
+    assert first in replicas
+    # Without requests nothing but the least number stays; another version that comes changes nothing about that.
+    states = await running(serve, replace(scaled, replicas=1), two)
+    [kept] = states[one.key].replicas
+    assert kept in replicas
+    # The other way round the running number is within the bounds, and stays.
+    fixed = await running(serve, one, two)
+    assert fixed[one.key].replicas == (kept,)
+
+
+async def test_a_part_of_a_gpu_is_reserved_for_each_replica(client: ServeClient, serve: RayServe, models: Path) -> None:
+    half = target(models / "iris-1.joblib", "half", gpu=0.5)
+    await serve.apply([half])
+    states = await until(serve, lambda states: bool(states[half.key].message))
+    assert re.search(r"0\.5 GPU wanted, 0 GPU free", states[half.key].message)
+    await serve.apply([])
 
 
 async def test_a_killed_replica_leaves_the_list_and_another_takes_its_place(

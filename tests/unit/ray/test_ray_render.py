@@ -3,11 +3,12 @@
 from dataclasses import replace
 from pathlib import Path
 
+import orjson
 import pytest
 
-from serving.details import ServeDetails
+from serving.details import Json, ServeDetails
 from serving.render import IMPORT_PATH, application, compose, key_of, target_of, undeclared
-from serving.spec import InputSpec, ModelSource, ServeTarget, TargetKey
+from serving.spec import Autoscaling, InputSpec, ModelSource, ServeTarget, TargetKey
 
 ANSWERS = Path(__file__).parent / "answers"
 TARGET = ServeTarget(
@@ -47,12 +48,7 @@ def test_a_target_becomes_one_application() -> None:
         "import_path": "serving.app:build",
         "args": {
             "key": {"namespace": "default", "name": "iris", "version": "0123456789"},
-            "source": {
-                "uri": "file:///srv/iris.joblib",
-                "runtime": "sklearn",
-                "sha256": "ab" * 32,
-                "inputs": [{"name": "petal", "datatype": "FP64"}],
-            },
+            "source": orjson.loads(orjson.dumps(TARGET.source)),
             "cpu": 0.5,
             "gpu": 0.0,
             "memory_bytes": 1 << 29,
@@ -62,16 +58,25 @@ def test_a_target_becomes_one_application() -> None:
             "drain_seconds": 7.0,
             "env": [["TOKENIZER", "fast"]],
             "pip": ["einops"],
+            "members_bytes": 0,
+            "members_loaded": 0,
         },
         "deployments": [
             {
                 "name": "model",
-                "num_replicas": 2,
+                "num_replicas": "auto",
+                "autoscaling_config": {
+                    "min_replicas": 2,
+                    "max_replicas": 2,
+                    "metrics_interval_s": 2.0,
+                    "look_back_period_s": 5.0,
+                    "policy": {"policy_function": "serving.autoscaling:policy"},
+                },
                 "ray_actor_options": {
                     "num_cpus": 0.5,
                     "num_gpus": 0.0,
                     "memory": 1 << 29,
-                    "runtime_env": {"env_vars": {"TOKENIZER": "fast"}, "pip": ["einops"]},
+                    "runtime_env": {"env_vars": {"TOKENIZER": "fast"}, "pip": ["einops", "grpcio-reflection"]},
                 },
                 "max_ongoing_requests": 16,
                 "health_check_period_s": 0.5,
@@ -82,6 +87,76 @@ def test_a_target_becomes_one_application() -> None:
             }
         ],
     }
+
+
+def applied(config: Json) -> ServeDetails:
+    """A Ray Serve that was given this application and no other."""
+    app = {"name": config["name"], "status": "RUNNING", "deployed_app_config": config}
+    return ServeDetails.model_validate({"applications": {config["name"]: app}})
+
+
+def scaling_of(config: Json | None) -> Json:
+    """What the only application of a configuration says of its size."""
+    assert config is not None
+    [app] = config["applications"]
+    [deployment] = app["deployments"]
+    return {name: deployment.get(name) for name in ("num_replicas", "autoscaling_config")}
+
+
+def test_a_size_that_follows_requests_is_told_with_its_bounds_and_delays() -> None:
+    found = scaling_of({"applications": [application(replace(TARGET, autoscaling=Autoscaling(9, 5, 1.5, 30.0)))]})
+    assert found == {
+        "num_replicas": "auto",
+        "autoscaling_config": {
+            "min_replicas": 2,
+            "max_replicas": 9,
+            "target_ongoing_requests": 5,
+            "upscale_delay_s": 1.5,
+            "downscale_delay_s": 30.0,
+            "metrics_interval_s": 2.0,
+            "look_back_period_s": 5.0,
+            "policy": {"policy_function": "serving.autoscaling:policy"},
+        },
+    }
+
+
+AUTOSCALED = replace(TARGET, autoscaling=Autoscaling(9))
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (TARGET, replace(TARGET, replicas=3)),
+        (TARGET, AUTOSCALED),
+        (AUTOSCALED, TARGET),
+        (AUTOSCALED, replace(AUTOSCALED, replicas=1)),
+        (AUTOSCALED, replace(AUTOSCALED, autoscaling=Autoscaling(8))),
+        (AUTOSCALED, replace(AUTOSCALED, autoscaling=Autoscaling(9, 7))),
+        (AUTOSCALED, replace(AUTOSCALED, autoscaling=Autoscaling(9, upscale_delay=1.0))),
+        (AUTOSCALED, replace(AUTOSCALED, autoscaling=Autoscaling(9, downscale_delay=1.0))),
+    ],
+)
+def test_another_size_changes_nothing_that_ray_serve_builds_by(before: ServeTarget, after: ServeTarget) -> None:
+    config = compose([after], applied(application(before)), "127.0.0.1")
+    found, was, wanted = scaling_of(config), application(before), application(after)
+    [old], [new] = was["deployments"], wanted["deployments"]
+    assert found["autoscaling_config"].items() >= new["autoscaling_config"].items()
+    assert found["autoscaling_config"]["policy"] == old["autoscaling_config"]["policy"]
+    assert config is not None
+    [app] = config["applications"]
+    assert {**app, "deployments": []} == {**was, "deployments": []}
+    assert compose([after], applied(app), "127.0.0.1") is None
+
+
+def test_a_size_that_ray_serve_has_chosen_is_left_alone() -> None:
+    assert compose([AUTOSCALED], applied(application(AUTOSCALED)), "127.0.0.1") is None
+
+
+def test_a_version_of_a_release_with_fixed_sizes_only_can_follow_its_requests_from_now_on() -> None:
+    one = replace(running_targets()[0], autoscaling=Autoscaling(4))
+    assert scaling_of(compose([one], recorded("running"), "127.0.0.1")) == scaling_of(
+        {"applications": [application(one)]}
+    )
 
 
 def test_options_that_were_not_asked_for_are_not_sent() -> None:
