@@ -23,6 +23,7 @@ from envoy.type.v3 import percent_pb2
 from google.protobuf import any_pb2, wrappers_pb2
 
 from router.ir import BackendKey
+from router.translate.members import balanced_by_member
 from router.translate.values import ads, duration, packed
 
 LIVE_PREFIX, MIRROR_PREFIX = "live/", "mirror/"
@@ -45,26 +46,29 @@ def cluster_name(backend: BackendKey) -> str:
     return f"{prefix}{backend.route.namespace}/{backend.route.name}/{backend.version}"
 
 
-def live_cluster(backend: BackendKey) -> cluster_pb2.Cluster:
-    """The cluster of a version's own requests."""
-    cluster = _cluster(backend, _thresholds(LIVE_LIMIT))
+def live_cluster(backend: BackendKey, *, members: bool = False) -> cluster_pb2.Cluster:
+    """The cluster of a version's own requests; `members` says that it is many models."""
+    cluster = _cluster(backend, _thresholds(LIVE_LIMIT), members=members)
     cluster.outlier_detection.CopyFrom(_outlier_detection())
     return cluster
 
 
-def mirror_cluster(backend: BackendKey, max_concurrency: int) -> cluster_pb2.Cluster:
+def mirror_cluster(backend: BackendKey, max_concurrency: int, *, members: bool = False) -> cluster_pb2.Cluster:
     """The cluster of mirrored requests: its own counters, and a limit beyond which copies are dropped."""
-    return _cluster(backend, _thresholds(max_concurrency))
+    return _cluster(backend, _thresholds(max_concurrency), members=members)
 
 
-def _cluster(backend: BackendKey, thresholds: circuit_breaker_pb2.CircuitBreakers) -> cluster_pb2.Cluster:
+def _cluster(
+    backend: BackendKey, thresholds: circuit_breaker_pb2.CircuitBreakers, *, members: bool
+) -> cluster_pb2.Cluster:
     return cluster_pb2.Cluster(
         name=cluster_name(backend),
         type=cluster_pb2.Cluster.EDS,
         eds_cluster_config=cluster_pb2.Cluster.EdsClusterConfig(eds_config=ads()),
         connect_timeout=duration(CONNECT_TIMEOUT_SECONDS),
         per_connection_buffer_limit_bytes=wrappers_pb2.UInt32Value(value=BUFFER_BYTES),
-        lb_policy=cluster_pb2.Cluster.LEAST_REQUEST,
+        lb_policy=None if members else cluster_pb2.Cluster.LEAST_REQUEST,
+        load_balancing_policy=balanced_by_member() if members else None,
         common_lb_config=cluster_pb2.Cluster.CommonLbConfig(
             healthy_panic_threshold=percent_pb2.Percent(value=1),
             update_merge_window=duration(0),

@@ -1,5 +1,6 @@
 """The way of feedback: from the clients of a model to the monitor, if there is one."""
 
+import re
 from collections.abc import Iterator
 
 from envoy.config.route.v3 import route_components_pb2 as rc
@@ -32,10 +33,17 @@ def no_monitor() -> rc.Route:
 
 def feedback_routes(route: Route) -> Iterator[rc.Route]:
     """Feedback about this model, to the monitor. It concerns past answers, so the model need not be ready."""
-    match = rc.RouteMatch(path=feedback_path(route.model))
+    yield _to_monitor(route, rc.RouteMatch(path=feedback_path(route.model)))
+    yield wrong_method(feedback_path(route.model), "POST")
+    if route.members:
+        members = regex_pb2.RegexMatcher(regex=feedback_path(rf"{re.escape(route.model)}\.[^/]+"))
+        yield _to_monitor(route, rc.RouteMatch(safe_regex=members))
+
+
+def _to_monitor(route: Route, match: rc.RouteMatch) -> rc.Route:
     match.headers.add(name=":method", string_match=string_pb2.StringMatcher(exact="POST"))
     limit = wrappers_pb2.UInt32Value(value=MAX_BYTES)
-    yield rc.Route(
+    return rc.Route(
         match=match,
         route=rc.RouteAction(
             cluster=MONITOR_CLUSTER,
@@ -49,4 +57,3 @@ def feedback_routes(route: Route) -> Iterator[rc.Route]:
         },
         request_body_buffer_limit=wrappers_pb2.UInt64Value(value=MAX_BYTES),
     )
-    yield wrong_method(feedback_path(route.model), "POST")
