@@ -28,6 +28,9 @@ MOST_GONE: Final = 1_000
 """Deleted rollouts of which something may still have to be told."""
 SEARCHED: Final = 100
 """Newest events among which the phase that the monitor heard of last is looked for."""
+YOUNG: Final = 86_400.0
+"""Seconds for which a rollout of whose phase the monitor has never heard counts as new: then everything since `Pending`
+is news. Of older ones the monitor may have forgotten it, or it was not there yet."""
 WARNINGS: Final = frozenset({"Aborted", "CommandRefused", "TakenOut"})
 """Reasons in a history that are warnings; the lines themselves do not say so."""
 _PHASES: Final = frozenset(phase.value for phase in Phase)
@@ -54,7 +57,7 @@ class Notices:
         uid = rollout.metadata.uid
         known = self._rollouts.get(uid)
         if known is None:
-            known = self._rollouts[uid] = _Rollout(uid, rollout.key, rollout.status, self._clock())
+            known = self._rollouts[uid] = _Rollout(rollout, self._clock())
         if known.see(plan.status, self._clock()):
             self._news.set()
 
@@ -104,7 +107,7 @@ class Notices:
         return True
 
     async def _last_phase(self, one: "_Rollout") -> Phase:
-        """The phase of a rollout that the monitor heard of last; the first that was seen, if it heard of none."""
+        """The phase of a rollout that the monitor heard of last; the one that it began with, if it heard of none."""
         for event in await self._client.events(one.key.namespace, one.key.name, "rollout", SEARCHED):
             if event.details.get("uid") == one.uid and event.details.get("phase") in _PHASES:
                 return Phase(event.details["phase"])
@@ -121,10 +124,11 @@ class Notices:
 class _Rollout:
     """The newest status of one rollout, and what of it the monitor has taken."""
 
-    def __init__(self, uid: str, key: RolloutKey, status: RolloutStatus, now: float) -> None:
-        self.uid = uid
-        self.key = key
-        self.first = status.phase
+    def __init__(self, rollout: ModelRollout, now: float) -> None:
+        metadata, status = rollout.metadata, rollout.status
+        self.uid = metadata.uid
+        self.key = rollout.key
+        self.first = Phase.PENDING if now - metadata.creation_timestamp < YOUNG else status.phase
         self.told_phase: Phase | None = None
         """None: nobody knows; the monitor has to be asked."""
         self.gone = False

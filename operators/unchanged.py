@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from operators.api import ModelRollout, RolloutKey, target_of
+from operators.api import ModelRollout, RolloutKey, sizes_of, target_of
 from operators.plan import Plan
 from router.ir import Backend, Endpoint, Route
 from serving.spec import TargetState
@@ -20,8 +20,7 @@ def as_it_is(
     held = [status.stable] if status.stable else []
     held += [beside.revision for beside in (status.candidate, *status.retiring) if beside is not None]
     held += [variant.revision for variant in status.variants if not variant.failure]
-    sized = {one.revision.id: one.replicas for one in status.retiring}
-    sized |= {status.candidate.revision.id: status.replicas} if status.candidate is not None else {}
+    sized = sizes_of(rollout.spec.serving, status)
     revisions = {revision.id: revision for revision in held}
     if route is not None and serve is not None:
         states = serve.get(rollout.key, {})

@@ -1,7 +1,7 @@
 """The rules of `operators.api.rules` as far as the API server can check them, in CEL.
 
-https://kubernetes.io/docs/reference/using-api/cel/. Fields of several types (`max`, `exact`, `in`) are out of its
-reach. Fields with a default are always there: the API server fills them in first.
+https://kubernetes.io/docs/reference/using-api/cel/. What fields of several types (`max`, `exact`, `in`) hold is out of
+its reach. Fields with a default are always there: the API server fills them in first.
 """
 
 from collections.abc import Iterable, Mapping
@@ -10,9 +10,40 @@ from typing import Final
 from operators.api.block import DNS_LABEL
 from operators.api.checkrules import SUBJECTS
 from operators.api.checks import METRICS, Check
-from operators.api.rules import KEPT_COOKIES, NO_MATCH, OWN_HEADERS
-from operators.api.strategyrules import RESERVED, STEP_KINDS, STRATEGIES
-from operators.api.types import ENV_NAME
+from operators.api.inputrules import (
+    BOUNDS_MEANINGLESS,
+    COLUMN_ONLY,
+    NOTHING_BETWEEN,
+    NULLABLE_TENSOR,
+    UNIQUE_TENSOR,
+    VALUES_OF_BOOLEANS,
+)
+from operators.api.rules import (
+    ACCELERATE_MEANINGLESS,
+    ACCELERATE_OF_MANY,
+    CLASS_MEANINGLESS,
+    CLASS_MISSING,
+    CONVERTIBLE,
+    FIXED_BESIDE_AUTOSCALING,
+    KEPT_COOKIES,
+    KEPT_VARIABLES,
+    LABELS_ARE_TEXT,
+    NO_MATCH,
+    OF_CLASSES,
+    OF_TENSORS,
+    OWN_HEADERS,
+    PATH_TAKEN,
+    PATHS_OF_MANY,
+    ROWS_FIRST,
+    SHAPE_MEANINGLESS,
+    TOO_LITTLE_MEMORY,
+    VERSION_FIELD,
+    VERSION_FIELD_TAKEN,
+)
+from operators.api.strategyrules import RESERVED, SIZED_BESIDE_AUTOSCALING, STEP_KINDS, STRATEGIES
+from operators.api.types import ENV_NAME, OWN_VARIABLES, Paths
+from router.ir import TAKEN_PATHS
+from serving.uri import CHAINED, CREDENTIALS, FORMS, MOVING, QUERY, UNKNOWN
 
 Rule = dict[str, str]
 
@@ -112,8 +143,14 @@ _CANARIES: Final = [
     ),
     _with(
         f"{_CANARY}.steps",
-        "self.strategy.canary.steps.all(s, !has(s.setReplicas) || s.setReplicas <= self.serving.replicas)",
+        "has(self.serving.autoscaling) "
+        "|| self.strategy.canary.steps.all(s, !has(s.setReplicas) || s.setReplicas <= self.serving.replicas)",
         "setReplicas may not be more than the stable version's, which is spec.serving.replicas",
+    ),
+    _with(
+        f"{_CANARY}.steps",
+        "!has(self.serving.autoscaling) || self.strategy.canary.steps.all(s, !has(s.setReplicas))",
+        f"setReplicas {SIZED_BESIDE_AUTOSCALING}",
     ),
 ]
 _VARIANTS: Final = [
@@ -200,6 +237,11 @@ _CHECK: Final = [
         "needs either min or, where it is possible, versus: stable with a margin",
         "min",
     ),
+    _rule(
+        "has(self.versus) == has(dyn(self).margin)",
+        "versus and margin belong together: how much worse than stable is still good",
+        "margin",
+    ),
     _with(
         "tolerance",
         "has(self.metric) && self.metric == 'shadow-agreement'",
@@ -219,8 +261,72 @@ _CHECK: Final = [
         "confidence",
     ),
 ]
+_URI: Final = [
+    _rule(f"self.matches('^({'|'.join(FORMS)}):')", UNKNOWN),
+    _rule("self.startsWith('file:') || !self.contains('::')", CHAINED),
+    _rule(
+        "self.startsWith('file:') || !self.matches('^[a-z0-9]+://[^/]*@') "
+        "|| self.startsWith('abfs:') && !self.matches('^abfs://[^/]*:')",
+        CREDENTIALS,
+    ),
+    _rule("self.startsWith('file:') || !self.matches('[?#]')", QUERY),
+    *(
+        _rule(f"!self.startsWith('{scheme}:') || self.matches('^{form.expression}$')", f"must look like {form.words}")
+        for scheme, form in FORMS.items()
+    ),
+]
+_MODEL: Final = [
+    _rule("!self.uri.matches('^models:/.*@') || has(self.sha256)", MOVING, "uri"),
+    _rule(
+        f"!(self.runtime in {list(OF_CLASSES)}) || has(self.class)",
+        f"{CLASS_MISSING} {', '.join(OF_CLASSES)}: write module:Class",
+        "class",
+    ),
+    _with("class", f"self.runtime in {list(OF_CLASSES)}", CLASS_MEANINGLESS),
+    _with("accelerate", f"self.runtime in {list(CONVERTIBLE)}", ACCELERATE_MEANINGLESS),
+    _rule(
+        f"self.runtime in {list(OF_TENSORS)} || self.inputs.all(i, !has(i.shape))",
+        SHAPE_MEANINGLESS,
+        "inputs",
+    ),
+]
+_PATHS: Final = _rule(
+    f"!has(self.serving.multiModel) || {_count(f'traffic.paths.{name}' for name in Paths.model_fields)} == 0",
+    PATHS_OF_MANY,
+    "traffic.paths",
+)
+_ACCELERATED: Final = _rule(
+    "!has(self.serving.multiModel) || !has(self.model.accelerate)", ACCELERATE_OF_MANY, "model.accelerate"
+)
+_OUTPUT: Final = [
+    _rule(f"self.name != '{VERSION_FIELD}'", VERSION_FIELD_TAKEN, "name"),
+    _rule(
+        "!has(self.datatype) || self.datatype == 'BYTES' || self.labels.size() == 0",
+        LABELS_ARE_TEXT,
+        "datatype",
+    ),
+]
+_SHAPE: Final = [_rule("self[0] == -1", ROWS_FIRST)]
+_INPUT: Final = [
+    *(_with(bound, "!(self.datatype in ['BOOL', 'BYTES'])", BOUNDS_MEANINGLESS) for bound in ("min", "max")),
+    _rule("!has(self.min) || !has(self.max) || self.min <= self.max", NOTHING_BETWEEN, "max"),
+    _rule("dyn(self).values.size() == 0 || self.datatype != 'BOOL'", VALUES_OF_BOOLEANS, "values"),
+    _rule("!self.unique || !has(self.shape)", UNIQUE_TENSOR, "unique"),
+    _rule("!self.nullable || !has(self.shape) || self.datatype.startsWith('FP')", NULLABLE_TENSOR, "nullable"),
+    *(_rule(f"!has(dyn(self).{name}) || !has(self.shape)", COLUMN_ONLY, name) for name in ("default", "example")),
+]
 RULES: Final[Mapping[str, list[Rule]]] = {
-    "": [*_CHECKED, *_REACHED, *_CANARIES, *_MATCHES, *_VARIANTS],
+    "model": _MODEL,
+    "model.uri": _URI,
+    "model.inputs[]": _INPUT,
+    "model.inputs[].shape": _SHAPE,
+    "model.outputs[]": _OUTPUT,
+    "variants[].model": _MODEL,
+    "variants[].model.uri": _URI,
+    "variants[].model.inputs[]": _INPUT,
+    "variants[].model.inputs[].shape": _SHAPE,
+    "variants[].model.outputs[]": _OUTPUT,
+    "": [_ACCELERATED, _PATHS, *_CHECKED, *_REACHED, *_CANARIES, *_MATCHES, *_VARIANTS],
     "strategy": [_rule(f"{_count(STRATEGIES)} == 1", f"exactly one of {', '.join(STRATEGIES)}")],
     "strategy.canary.steps": [_rule(f"{_WEIGHTS}.isSorted()", "setWeight must not fall along the steps")],
     "strategy.canary.steps[]": [_rule(f"{_count(STEP_KINDS)} == 1", f"exactly one of {', '.join(STEP_KINDS)}")],
@@ -285,6 +391,13 @@ RULES: Final[Mapping[str, list[Rule]]] = {
             f"{' and '.join(RESERVED)} are what versions of every experiment are called: choose another name",
         )
     ],
+    "serving": [_with("autoscaling", "self.replicas == 1", FIXED_BESIDE_AUTOSCALING, "replicas")],
+    "serving.autoscaling": [
+        _rule("self.maxReplicas >= self.minReplicas", "is less than minReplicas", "maxReplicas"),
+    ],
+    "serving.multiModel.memory": [
+        _rule(f"[{_QUANTITY}].all(size, size.compareTo(quantity('1Mi')) >= 0)", TOO_LITTLE_MEMORY)
+    ],
     "serving.resources": [
         _rule(
             f"!has(self.cpu) || {_is_something('cpu')} || has(self.gpu) && {_is_something('gpu')}",
@@ -295,7 +408,8 @@ RULES: Final[Mapping[str, list[Rule]]] = {
         _rule(
             f"self.all(name, name.matches('{ENV_NAME}'))",
             f"names of environment variables must match {ENV_NAME}",
-        )
+        ),
+        _rule(f"!self.exists(name, name.startsWith('{OWN_VARIABLES}'))", KEPT_VARIABLES),
     ],
     "traffic.sticky": [
         _rule("has(self.header) != has(self.cookie)", "names exactly one of header, cookie"),
@@ -305,6 +419,17 @@ RULES: Final[Mapping[str, list[Rule]]] = {
             "ttl",
         ),
     ],
+    "traffic.paths": [
+        _rule(
+            f"[[{', '.join(f'has(self.{name}) ? self.{name} : {name!r}' for name in Paths.model_fields)}]]"
+            ".all(paths, paths.all(path, paths.exists_one(other, other == path)))",
+            "one path cannot stand for two things",
+        )
+    ],
+    **{
+        f"traffic.paths.{name}": [_rule(f"!self.matches(r'^{TAKEN_PATHS}$')", PATH_TAKEN)]
+        for name in Paths.model_fields
+    },
     "traffic.sticky.ttl": [_SOME_TIME],
     "traffic.sticky.header": _HEADER,
     "traffic.sticky.cookie": [

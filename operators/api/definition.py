@@ -25,9 +25,11 @@ _KEPT: Final = frozenset(
 _BY_NAME: Final = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}
 _UNIQUE: Final[Mapping[str, dict[str, Any]]] = {
     "model.inputs": _BY_NAME,
+    "model.outputs": _BY_NAME,
     "analysis.checks": _BY_NAME,
     "variants": _BY_NAME,
     "variants[].model.inputs": _BY_NAME,
+    "variants[].model.outputs": _BY_NAME,
     "traffic.hosts": {"x-kubernetes-list-type": "set"},
 }
 """Lists whose entries may not repeat, by path."""

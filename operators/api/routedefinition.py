@@ -75,6 +75,10 @@ def _spec() -> dict[str, Any]:
             f"Its share of the live requests in basis points; all sum to {BASIS_POINTS} or are 0.", 0, BASIS_POINTS
         ),
         endpoints=_list("Its replicas that are ready.", endpoint),
+        members={
+            "type": "boolean",
+            "description": "Whether it is many models, which requests name; each stays with one replica.",
+        },
     ) | {"required": ["version", "weight"]}
     mirror = _object(
         "Copies of live requests for a version whose answers nobody sees.",
@@ -116,6 +120,14 @@ def _spec() -> dict[str, Any]:
         name=_text("Its name."),
         ttlSeconds=_number("How long clients keep it.", 1),
     ) | {"required": ["name", "ttlSeconds"]}
+    paths = _object(
+        "Where the model answers beside the paths that every model has.",
+        predict=_text("Predictions with named fields."),
+        health=_text("How the model is."),
+        info=_text("What the model is."),
+        openapi=_text("The OpenAPI document of the requests that it takes."),
+        docs=_text("The same as a page."),
+    )
     spec = _object(
         "What the routers shall do.",
         model=_text("The model's name in requests."),
@@ -132,6 +144,7 @@ def _spec() -> dict[str, Any]:
         timeoutSeconds={"type": "number", "description": "The time after which a request is answered 504."},
         retry=retry,
         maxBodyBytes=_number("The largest request body.", 1),
+        paths=paths,
     )
     return spec | {"required": ["model", "hosts", "backends", "timeoutSeconds", "retry", "maxBodyBytes"]}
 

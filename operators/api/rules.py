@@ -1,15 +1,19 @@
 """What several fields of a manifest can get wrong together. The CRD says the same in CEL where it can."""
 
+import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from operators.api.checkrules import broken_check_rules
 from operators.api.fields import parse_quantity
+from operators.api.inputrules import broken_input_rules
 from operators.api.problem import Problem
 from operators.api.strategies import Condition, Match
 from operators.api.strategyrules import broken_strategy_rules, given_strategies
-from operators.api.types import ModelRollout, RolloutSpec, Sticky
+from operators.api.types import OWN_VARIABLES, Model, ModelRollout, RolloutSpec, Serving, Sticky
+from router.ir import TAKEN_PATHS
+from serving.uri import MOVING, moves
 
 LARGEST_BODY: Final = 1 << 30
 """Bytes. Bodies are held in memory."""
@@ -19,7 +23,34 @@ OWN_HEADERS: Final = "tidegate-"
 """What the headers begin with that Tidegate takes from every request, before anything looks at them."""
 KEPT_COOKIES: Final = ("__Host-", "__Secure-")
 """What names of cookies begin with that browsers take over https only."""
+KEPT_VARIABLES: Final = f"names that begin with {OWN_VARIABLES} are the cluster's settings, which no rollout may change"
+VERSION_FIELD: Final = "model_version"
+VERSION_FIELD_TAKEN: Final = "is the field that says in every answer which version gave it: choose another name"
+LABELS_ARE_TEXT: Final = "is that of numbers, and labels are text: leave one of both out"
+PATH_TAKEN: Final = "is a path of the protocols, which every model has: choose another, such as /api/v1/predict"
+LEAST_MEMORY: Final = 1 << 20
+"""Bytes that loaded models of many may take at least."""
+TOO_LITTLE_MEMORY: Final = "models need 1Mi at least"
+PATHS_OF_MANY: Final = "are for one model, and with spec.serving.multiModel there are many: leave them out"
 _BIASED: Final = "would bias the comparison, since the requests it selects are no chance sample: leave it out"
+OF_CLASSES: Final = ("python", "kserve", "mlserver", "seldon")
+"""Runtimes that make the model of a class."""
+OF_TENSORS: Final = ("onnx", "python", "kserve", "mlserver")
+"""Runtimes of models that may take tensors whose shapes the manifest says."""
+CLASS_MISSING: Final = "is missing: it names the class for the runtime"
+CLASS_MEANINGLESS: Final = f"is for the runtimes {', '.join(OF_CLASSES)}; with others it means nothing"
+SHAPE_MEANINGLESS: Final = f"is for tensors, which models of {', '.join(OF_TENSORS)} may take; leave it out"
+FIXED_BESIDE_AUTOSCALING: Final = (
+    "is a fixed number, and spec.serving.autoscaling lets it follow the requests: leave one of them out, or change "
+    "minReplicas"
+)
+ACCELERATE_OF_MANY: Final = (
+    "would convert every model of spec.serving.multiModel when it is first asked, which takes seconds: leave it out"
+)
+CONVERTIBLE: Final = ("sklearn", "xgboost", "lightgbm")
+"""Runtimes whose models may be converted to ONNX."""
+ACCELERATE_MEANINGLESS: Final = f"is for the runtimes {', '.join(CONVERTIBLE)}; with others it means nothing"
+ROWS_FIRST: Final = "must begin with -1, the rows of a request"
 NO_MATCH: Final = {
     "blueGreen": "is for canary; write spec.strategy.blueGreen.previewMatch",
     "shadow": "is for canary: with shadow no user may reach the candidate; leave it out",
@@ -32,14 +63,23 @@ NO_MATCH: Final = {
 def broken_rules(rollout: ModelRollout) -> Iterator[Problem]:
     """All that is wrong across fields."""
     spec = rollout.spec
-    yield from _repeated("spec.model.inputs", (entry.name for entry in spec.model.inputs))
+    yield from _model("spec.model", spec.model)
     yield from _repeated("spec.variants", (variant.name for variant in spec.variants))
     for index, variant in enumerate(spec.variants):
-        yield from _repeated(f"spec.variants[{index}].model.inputs", (entry.name for entry in variant.model.inputs))
+        yield from _model(f"spec.variants[{index}].model", variant.model)
     yield from _repeated("spec.analysis.checks", (check.name for check in spec.analysis.checks))
     yield from _repeated("spec.traffic.hosts", spec.traffic.hosts)
     yield from broken_strategy_rules(rollout)
     yield from broken_check_rules(spec)
+    for name in spec.serving.env:
+        if name.startswith(OWN_VARIABLES):
+            yield Problem(f"spec.serving.env.{name}", KEPT_VARIABLES)
+    yield from _autoscaling(spec.serving)
+    many = spec.serving.multi_model
+    if many is not None and spec.model.accelerate is not None:
+        yield Problem("spec.model.accelerate", ACCELERATE_OF_MANY)
+    if many is not None and many.memory_bytes < LEAST_MEMORY:
+        yield Problem("spec.serving.multiModel.memory", f"is {many.memory}; {TOO_LITTLE_MEMORY}")
     if parse_quantity(spec.serving.resources.cpu) == 0 and parse_quantity(spec.serving.resources.gpu) == 0:
         yield Problem(
             "spec.serving.resources.cpu", "is 0: without a GPU a replica needs a share of a CPU, such as 100m"
@@ -50,7 +90,47 @@ def broken_rules(rollout: ModelRollout) -> Iterator[Problem]:
         )
     if spec.traffic.sticky is not None:
         yield from _sticky("spec.traffic.sticky", spec.traffic.sticky)
+    yield from _paths("spec.traffic.paths", spec.traffic.paths.given)
+    if spec.traffic.paths.given and spec.serving.multi_model is not None:
+        yield Problem("spec.traffic.paths", PATHS_OF_MANY)
     yield from _matches(spec)
+
+
+def _model(field: str, model: Model) -> Iterator[Problem]:
+    if moves(model.uri) and model.sha256 is None:
+        yield Problem(f"{field}.uri", MOVING)
+    yield from _repeated(f"{field}.inputs", (entry.name for entry in model.inputs))
+    yield from _repeated(f"{field}.outputs", (output.name for output in model.outputs))
+    for index, output in enumerate(model.outputs):
+        if output.name == VERSION_FIELD:
+            yield Problem(f"{field}.outputs[{index}].name", VERSION_FIELD_TAKEN)
+        if output.labels and output.datatype not in (None, "BYTES"):
+            yield Problem(f"{field}.outputs[{index}].datatype", LABELS_ARE_TEXT)
+    if model.class_ is None and model.runtime in OF_CLASSES:
+        yield Problem(f"{field}.class", f"{CLASS_MISSING} {model.runtime}: write module:Class")
+    elif model.class_ is not None and model.runtime not in OF_CLASSES:
+        yield Problem(f"{field}.class", CLASS_MEANINGLESS)
+    if model.accelerate is not None and model.runtime not in CONVERTIBLE:
+        yield Problem(f"{field}.accelerate", ACCELERATE_MEANINGLESS)
+    for index, entry in enumerate(model.inputs):
+        yield from broken_input_rules(f"{field}.inputs[{index}]", entry)
+        if entry.shape is not None and model.runtime not in OF_TENSORS:
+            yield Problem(f"{field}.inputs[{index}].shape", SHAPE_MEANINGLESS)
+        elif entry.shape is not None and entry.shape[0] != -1:
+            yield Problem(f"{field}.inputs[{index}].shape", ROWS_FIRST)
+
+
+def _autoscaling(serving: Serving) -> Iterator[Problem]:
+    scaling = serving.autoscaling
+    if scaling is None:
+        return
+    if serving.replicas != 1:
+        yield Problem("spec.serving.replicas", FIXED_BESIDE_AUTOSCALING)
+    if scaling.max_replicas < scaling.min_replicas:
+        yield Problem(
+            "spec.serving.autoscaling.maxReplicas",
+            f"is {scaling.max_replicas}, less than minReplicas, which is {scaling.min_replicas}",
+        )
 
 
 def _repeated(field: str, names: Iterable[str]) -> Iterator[Problem]:
@@ -71,6 +151,13 @@ def _sticky(field: str, sticky: Sticky) -> Iterator[Problem]:
         yield Problem(f"{field}.ttl", "is how long clients keep the cookie; with header it means nothing")
     elif sticky.ttl < 1:
         yield Problem(f"{field}.ttl", "is shorter than a second: cookies last whole seconds")
+
+
+def _paths(field: str, given: Mapping[str, str]) -> Iterator[Problem]:
+    for name, path in given.items():
+        if re.fullmatch(TAKEN_PATHS, path):
+            yield Problem(f"{field}.{name}", PATH_TAKEN)
+    yield from _repeated(field, given.values())
 
 
 def _header(field: str, name: str) -> Iterator[Problem]:

@@ -26,6 +26,7 @@ STRATEGIES: Final = ("canary", "blueGreen", "shadow", "abTest", "bandit")
 STEP_KINDS: Final = ("setWeight", "setShadow", "setReplicas", "pause", "analysis")
 RESERVED: Final = (CONTROL, CANDIDATE)
 """Names that an experiment has for versions of its own."""
+SIZED_BESIDE_AUTOSCALING: Final = "is for a fixed number: with spec.serving.autoscaling the size follows the requests"
 _WHOLE: Final = 10_000
 """Basis points."""
 
@@ -80,7 +81,9 @@ def _canary(field: str, canary: Canary, spec: RolloutSpec) -> Iterator[Problem]:
         elif step.set_shadow is not None:
             shadow = step.set_shadow
         elif step.set_replicas is not None:
-            if step.set_replicas > spec.serving.replicas:
+            if spec.serving.autoscaling is not None:
+                yield Problem(f"{place}.setReplicas", SIZED_BESIDE_AUTOSCALING)
+            elif step.set_replicas > spec.serving.replicas:
                 yield Problem(
                     f"{place}.setReplicas",
                     f"is {step.set_replicas}, more than the stable version's: spec.serving.replicas is "

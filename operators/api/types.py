@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from operators.api.block import DNS_LABEL, HEADER_NAME, Block
 from operators.api.checks import Analysis
@@ -17,12 +17,17 @@ from operators.api.fields import Duration, Quantity, Time, parse_quantity
 from operators.api.strategies import Match, Strategy
 from operators.plan import Command
 from operators.status import RolloutStatus
+from router.ir import PATH
+from serving.uri import parse
 
 API_VERSION: Final = "tidegate.dev/v1alpha1"
 KIND: Final = "ModelRollout"
 RESOLVED_SHA256: Final = "tidegate.dev/resolved-sha256"
 """The annotation with the digest (hex) of the artifact that the model's URI meant when the manifest was applied."""
 
+CLASS: Final = r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*:[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$"
+OWN_VARIABLES: Final = "TIDEGATE_"
+"""What the names of variables begin with that are the cluster's own settings: no rollout may change them."""
 ENV_NAME: Final = r"^[A-Za-z_][A-Za-z0-9_]*$"
 COOKIE_NAME: Final = r"^[A-Za-z0-9_.-]+$"
 HOST: Final = r"^(\*|[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*)$"
@@ -40,39 +45,101 @@ class RolloutKey:
         return f"{self.namespace}/{self.name}"
 
 
+Datatype = Literal[
+    "FP64", "FP32", "FP16", "INT64", "INT32", "INT16", "INT8", "UINT64", "UINT32", "UINT16", "UINT8", "BOOL", "BYTES"
+]  # fmt: skip
+"""The datatypes of the Open Inference Protocol."""
+
+
 class Input(Block):
     """One named input of a model."""
 
-    name: str = Field(min_length=1, max_length=128, description="The input's name, a column of the model's table.")
-    datatype: Literal[
-        "FP64",
-        "FP32",
-        "FP16",
-        "INT64",
-        "INT32",
-        "INT16",
-        "INT8",
-        "UINT64",
-        "UINT32",
-        "UINT16",
-        "UINT8",
-        "BOOL",
-        "BYTES",
-    ] = Field(default="FP64", description="Its datatype in the Open Inference Protocol.")
+    name: str = Field(min_length=1, max_length=128, description="The input's name: a column of a table, or a tensor.")
+    datatype: Datatype = Field(default="FP64", description="Its datatype in the Open Inference Protocol.")
+    shape: Annotated[tuple[Annotated[int, Field(ge=-1)], ...], Field(min_length=1, max_length=8)] | None = Field(
+        default=None,
+        description="A tensor's shape, where the model takes tensors: -1 for the rows, which come first, and for what "
+        "varies.",
+    )
+    min: float | None = Field(default=None, description="The least number that is taken.")
+    max: float | None = Field(default=None, description="The largest number that is taken.")
+    values: tuple[str | int | float | bool, ...] = Field(
+        default=(), max_length=1000, description="All values that are taken."
+    )
+    nullable: bool = Field(
+        default=False, description="Whether a value may be missing: the model gets NaN, of text None."
+    )
+    unique: bool = Field(default=False, description="Whether the rows of one request must differ in it.")
+    default: str | int | float | bool | None = Field(
+        default=None, description="What the column holds in rows of named fields, or of v2 requests, without it."
+    )
+    description: str = Field(default="", max_length=1024, description="What it is, for people.")
+    example: str | int | float | bool | None = Field(default=None, description="A value, for people.")
+
+
+class Output(Block):
+    """One named output of a model."""
+
+    name: str = Field(min_length=1, max_length=128, description="The output's name in answers.")
+    of: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=128,
+        description="The model's own output that it is, such as predict_proba, if that has another name.",
+    )
+    datatype: Datatype | None = Field(default=None, description="What its numbers are made; without it, they stay.")
+    labels: tuple[Annotated[str, Field(max_length=256)], ...] = Field(
+        default=(), max_length=4096, description="Text that stands for the numbers 0, 1, …, such as names of classes."
+    )
+    description: str = Field(default="", max_length=1024, description="What it is, for people.")
+
+
+def _checked_uri(uri: str) -> str:
+    parse(uri)
+    return uri
+
+
+Runtime = Literal["sklearn", "xgboost", "lightgbm", "onnx", "mlflow", "python", "kserve", "mlserver", "seldon"]
 
 
 class Model(Block):
     """What should be live. A change here is a new version."""
 
-    uri: str = Field(
-        pattern=r"^file:///.+", max_length=2048, description="Where the model's file is: file:///absolute/path."
+    uri: Annotated[str, AfterValidator(_checked_uri)] = Field(
+        max_length=2048,
+        description="Where the model's file or folder is: file, pvc, https, s3, gs, az, abfs or models (MLflow).",
     )
-    runtime: Literal["sklearn"] = Field(description="What loads and runs the model.")
+    runtime: Runtime = Field(
+        description="What loads and runs the model. Of kserve, mlserver and seldon: a class made for that server."
+    )
+    class_: str | None = Field(
+        default=None,
+        alias="class",
+        pattern=CLASS,
+        max_length=256,
+        description="The class that is the model, module:Class; for the runtimes python, kserve, mlserver and seldon.",
+    )
     sha256: str | None = Field(
         default=None, pattern="^[0-9a-f]{64}$", description="The file's SHA-256 in hex: anything else is refused."
     )
     inputs: tuple[Input, ...] = Field(
         default=(), max_length=4096, description="The model's inputs in order. Requests that do not fit are refused."
+    )
+    validation: Literal["strict", "coerce"] = Field(
+        default="strict",
+        description="What becomes of values of another type: strict refuses them, coerce reads them as the declared "
+        "type where nothing is lost by that.",
+    )
+    outputs: tuple[Output, ...] = Field(
+        default=(),
+        max_length=256,
+        description="The outputs that answers have, each a field of an answer to named fields; without them, the "
+        "model's own.",
+    )
+    accelerate: Literal["onnx"] | None = Field(
+        default=None,
+        description="Converts the model when it is loaded, for faster answers; it is served as it is, and the "
+        "condition Accelerated says why, unless the answers stay the same. For sklearn, xgboost and lightgbm.",
     )
 
 
@@ -106,11 +173,42 @@ class Batching(Block):
     max_queue: int = Field(default=1024, ge=1, le=65536, description="Requests that may wait; beyond it, 503.")
 
 
+class Autoscaling(Block):
+    """How many replicas each version has, by its requests in flight. A change is followed without a rollout."""
+
+    min_replicas: int = Field(default=1, ge=1, le=1000, description="The least number of replicas of each version.")
+    max_replicas: int = Field(ge=1, le=1000, description="The largest number of replicas of each version.")
+    target_ongoing_requests: int = Field(
+        default=8, ge=1, le=65536, description="Requests in flight per replica, waiting ones included, to aim at."
+    )
+    upscale_delay: Duration = Field(default=5.0, description="How long more replicas must be needed before they start.")
+    downscale_delay: Duration = Field(
+        default=60.0, description="How long fewer replicas must be enough before the others go."
+    )
+
+
+class MultiModel(Block):
+    """Many models in each replica: one for each file or folder in that of `model.uri`, called as it is."""
+
+    memory: Quantity = Field(
+        default="512Mi", description="What loaded models may take together; the least recently used give way."
+    )
+    max_loaded: int = Field(default=0, ge=0, description="How many may be loaded at once; 0 for any number.")
+
+    @property
+    def memory_bytes(self) -> int:
+        """Bytes."""
+        return int(parse_quantity(self.memory))
+
+
 class Serving(Block):
-    """How a version runs. A change here, except of `replicas`, is a new version."""
+    """How a version runs. A change here, except of `replicas` and `autoscaling`, is a new version."""
 
     replicas: int = Field(
         default=1, ge=1, le=1000, description="Replicas of each version. A change scales what runs, without a rollout."
+    )
+    autoscaling: Autoscaling | None = Field(
+        default=None, description="Instead of replicas: a number that follows the requests in flight."
     )
     resources: Resources = Field(default=Resources(), description="What Ray reserves for each replica.")
     batching: Batching = Field(default=Batching(), description="How requests are gathered for a call of the model.")
@@ -120,6 +218,23 @@ class Serving(Block):
     pip: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
         default=(), max_length=256, description="Python packages that Ray installs for the replicas."
     )
+
+    multi_model: MultiModel | None = Field(
+        default=None,
+        description="The version is many models, which requests name as ROLLOUT.MODEL: each is loaded when it is asked "
+        "for.",
+    )
+
+    @property
+    def least(self) -> int:
+        """The number of replicas, or the least that autoscaling leaves."""
+        return self.replicas if self.autoscaling is None else self.autoscaling.min_replicas
+
+    @property
+    def sizes(self) -> str:
+        """The possible numbers of replicas, for people."""
+        most = self.least if self.autoscaling is None else self.autoscaling.max_replicas
+        return f"{self.least}" if most == self.least else f"{self.least}-{most}"
 
 
 class Variant(Block):
@@ -159,12 +274,31 @@ class Limits(Block):
     max_body_bytes: Quantity = Field(default="1Mi", description="The largest request body; a change is a new version.")
 
 
+PathField = Annotated[str, Field(pattern=f"^{PATH}$", max_length=256)]
+
+
+class Paths(Block):
+    """Where the model answers beside the paths that every model has, on the hosts of the rollout."""
+
+    predict: PathField | None = Field(default=None, description="Predictions with named fields (POST).")
+    health: PathField | None = Field(default=None, description="How the model is.")
+    info: PathField | None = Field(default=None, description="What the model is, and how good it was in training.")
+    openapi: PathField | None = Field(default=None, description="The OpenAPI document of its named fields.")
+    docs: PathField | None = Field(default=None, description="The same as a page for people.")
+
+    @property
+    def given(self) -> Mapping[str, str]:
+        """The paths that there are, by what they are for."""
+        return self.model_dump(exclude_none=True)
+
+
 class Traffic(Block):
     """How requests find the model."""
 
     hosts: tuple[Annotated[str, Field(pattern=HOST, max_length=253)], ...] = Field(
         default=("*",), min_length=1, max_length=64, description="Host names the model answers on; * is any other host."
     )
+    paths: Paths = Field(default=Paths(), description="Where the model answers beside the paths that every model has.")
     sticky: Sticky | None = Field(default=None, description="Same key, same version; without it each request is drawn.")
     match: tuple[Match, ...] = Field(
         default=(),

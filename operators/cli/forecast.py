@@ -80,7 +80,7 @@ def _rollout(after: ModelRollout, status: RolloutStatus, strategy: Strategy) -> 
         yield f"  version {version} is on its way beside {status.stable.id}; its steps:"
     else:
         yield f"  version {version} would start beside {status.stable.id}, then:"
-    shares, full = Shares(), after.spec.serving.replicas
+    shares, full = Shares(), after.spec.serving.least
     if strategy.count < strategy_for(after).count:
         yield f"    it was stable not long ago: no steps, it takes over from {status.stable.id} once it is ready"
         return

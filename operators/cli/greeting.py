@@ -1,12 +1,14 @@
 """What `tidegate up` says when the models answer: the exact commands to try next."""
 
 import json
+import shlex
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from operators.api import ModelRollout
+from operators.api.types import Input
 from operators.status import Phase
 
 _EXAMPLES = {"BOOL": True, "BYTES": "a"}
@@ -33,7 +35,7 @@ def greeting(rollouts: Sequence[ModelRollout], port: int, folders: Sequence[Path
 def _requests(rollout: ModelRollout, address: str) -> Iterator[str]:
     """One request per protocol, for a model whose inputs are named; else the question what it takes."""
     name, inputs = rollout.key.name, rollout.spec.model.inputs
-    values = [_EXAMPLES.get(one.datatype, 1) for one in inputs]
+    values = [_example(one) for one in inputs]
     if not inputs:
         yield f"curl {address}/v2/models/{name}"
         return
@@ -42,9 +44,25 @@ def _requests(rollout: ModelRollout, address: str) -> Iterator[str]:
         for one, value in zip(inputs, values, strict=True)
     ]
     fields = dict(zip((one.name for one in inputs), values, strict=True))
-    yield f"curl {address}/api/v1/models/{name}/predict -d '{json.dumps(fields)}'"
-    yield f"curl {address}/v1/models/{name}:predict -d '{json.dumps({'instances': [values]})}'"
-    yield f"curl {address}/v2/models/{name}/infer -d '{json.dumps({'inputs': columns})}'"
+    named = rollout.spec.traffic.paths.predict or f"/api/v1/models/{name}/predict"
+    yield f"curl {address}{named} -d {_quoted(fields)}"
+    yield f"curl {address}/v1/models/{name}:predict -d {_quoted({'instances': [values]})}"
+    yield f"curl {address}/v2/models/{name}/infer -d {_quoted({'inputs': columns})}"
+
+
+def _example(one: Input) -> object:
+    """A value that the input takes."""
+    if one.example is not None or one.values:
+        return one.values[0] if one.example is None else one.example
+    if one.datatype in _EXAMPLES:
+        return _EXAMPLES[one.datatype]
+    number = max(1.0, one.min or 0.0)
+    number = number if one.max is None else min(number, one.max)
+    return int(number) if number.is_integer() else number
+
+
+def _quoted(body: object) -> str:
+    return shlex.quote(json.dumps(body))
 
 
 def _command() -> str:

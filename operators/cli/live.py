@@ -54,7 +54,7 @@ def _tree(rollout: ModelRollout, now: float, name: str) -> Tree:
 
 
 def _versions(rollout: ModelRollout, now: float) -> Iterator[Text]:
-    status, wanted = rollout.status, rollout.spec.serving.replicas
+    status, wanted = rollout.status, rollout.spec.serving.sizes
     if status.candidate is not None:
         more = f"  shadow {percent(status.shadow)}" if status.shadow else ""
         more += "  and selected requests" if status.selected else ""

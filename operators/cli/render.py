@@ -46,12 +46,12 @@ def _cells(rollout: ModelRollout, now: float) -> tuple[str, ...]:
         verdict(status.checks),
         age(now - rollout.metadata.creation_timestamp),
         percent(status.shadow) if candidate else NOTHING,
-        _ready(status, rollout.spec.serving.replicas),
+        _ready(status, rollout.spec.serving.sizes),
         status.message or NOTHING,
     )
 
 
-def _ready(status: RolloutStatus, wanted: int) -> str:
+def _ready(status: RolloutStatus, wanted: str) -> str:
     """Replicas that answer, of all: of the stable version, then of the candidate or of each variant."""
     if status.stable is None and status.candidate is None:
         return NOTHING
@@ -110,6 +110,7 @@ def _facts(rollout: ModelRollout, now: float) -> str:
         ("Model:", f"{spec.model.uri} ({spec.model.runtime})"),
         *((f"Variant {one.name}:", f"{one.model.uri} ({one.model.runtime})") for one in spec.variants),
         ("Hosts:", ", ".join(spec.traffic.hosts)),
+        *((f"Path {name}:", path) for name, path in spec.traffic.paths.given.items()),
         ("Phase:", rollout.status.phase.value),
         ("Message:", rollout.status.message or NOTHING),
     ]
@@ -119,7 +120,7 @@ def _facts(rollout: ModelRollout, now: float) -> str:
 
 
 def _versions(rollout: ModelRollout, now: float) -> str:
-    status, wanted = rollout.status, rollout.spec.serving.replicas
+    status, wanted = rollout.status, rollout.spec.serving.sizes
     rows = []
     if status.candidate is not None:
         version, ready = status.candidate.revision.id, f"{status.candidate.ready}/{status.replicas or wanted}"

@@ -4,6 +4,7 @@ The API server refuses most of what is wrong with a manifest. What it lets throu
 field of a newer release after this one was put back) must not take away what is serving.
 """
 
+import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
@@ -18,25 +19,26 @@ from operators.status import Phase, RolloutStatus
 
 M = TypeVar("M", bound=BaseModel)
 
+_SIZES = ("replicas", "autoscaling")
 _METADATA = {str(field.alias) for field in Metadata.model_fields.values()}
 
 
 def stand_in(document: Object) -> ModelRollout | None:
-    """The rollout's name, status, replicas and hosts, as far as they can be read. None without a usable name."""
+    """The rollout's name, status, replicas, hosts and paths, as far as they can be read. None without a usable name."""
     metadata = {name: value for name, value in document["metadata"].items() if name in _METADATA}
     try:
         read = Metadata.model_validate_json(json.dumps(metadata))
     except ValidationError:
         return None
-    spec = _mapping(document.get("spec"))
+    spec, status = _mapping(document.get("spec")), _status(document.get("status"))
     return ModelRollout(
         metadata=read,
         spec=RolloutSpec(
             model=Model(uri="file:///unknown", runtime="sklearn"),  # nobody starts it
-            serving=_only(Serving(), "replicas", spec.get("serving")),
-            traffic=_only(Traffic(), "hosts", spec.get("traffic")),
+            serving=_size(spec.get("serving"), status),
+            traffic=_only(Traffic, ("hosts", "paths"), spec.get("traffic")),
         ),
-        status=_status(document.get("status")),
+        status=status,
         held=True,
     )
 
@@ -72,15 +74,22 @@ def _status(content: object) -> RolloutStatus:
         return RolloutStatus()
 
 
-def _only(default: M, name: str, block: object) -> M:
-    """The block with this one field of the manifest's, if that makes sense."""
-    given = _mapping(block)
-    if name not in given:
-        return default
-    try:
-        return type(default).model_validate_json(json.dumps({name: given[name]}))
-    except ValidationError:
-        return default
+def _size(block: object, status: RolloutStatus) -> Serving:
+    """The manifest's size; as many replicas as there are, where a part of it cannot be read."""
+    size = _only(Serving, _SIZES, block)
+    given = {name for name in _SIZES if name in _mapping(block)}
+    return size if given == size.model_fields_set else Serving(replicas=max(status.stable_ready, 1))
+
+
+def _only(kind: type[M], names: Sequence[str], block: object) -> M:
+    """The block with those of these fields of the manifest's that make sense."""
+    kept: dict[str, Any] = {}
+    for name, value in _mapping(block).items():
+        if name in names:
+            with contextlib.suppress(ValidationError):
+                kind.model_validate_json(json.dumps({name: value}))
+                kept[name] = value
+    return kind.model_validate_json(json.dumps(kept))
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

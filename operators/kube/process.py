@@ -24,8 +24,11 @@ from operators.kube.watch import watch
 from operators.monitoring import Monitoring
 from operators.notices import Notices, Observers
 from operators.providers.service import Providers, providers
+from operators.reconcile import reconcile
 from router.pod.http import serving
 
+TYPED: Final = "kubectl tidegate {command} {name} -n {namespace}"
+"""How people type commands in a cluster."""
 SILENT_SECONDS: Final = 30.0
 """A process that has not heard of the API server for so long is not ready."""
 
@@ -35,8 +38,8 @@ log = logging.getLogger(__name__)
 async def operate(settings: Settings) -> None:
     """Run until cancelled. Being cancelled, or killed, is safe at any moment: traffic stays as it is.
 
-    Raises `NoCluster`, `OSError` when the port or the token cannot be had, and `LeaseLost`: whoever else works now must
-    not meet what this process has begun.
+    Raises `NoCluster`, `OSError` when the port or Ray's token cannot be had, and `LeaseLost`: whoever else works now
+    must not meet what this process has begun.
     """
     async with AsyncExitStack() as stack:
         api = await stack.enter_async_context(connected())
@@ -46,26 +49,16 @@ async def operate(settings: Settings) -> None:
         ray = RotatedRay(settings.ray_url, settings.ray_token_file)
         stack.push_async_callback(ray.close)
         client = await stack.enter_async_context(httpx.AsyncClient(trust_env=False))
-        monitor = await _monitor(settings, stack)
+        monitor = None
+        if settings.monitor_url is not None:
+            asked = MonitorClient(settings.monitor_url, settings.monitor_token_file)
+            monitor = await stack.enter_async_context(asked)
         figures = await stack.enter_async_context(providers(settings.providers, SystemClock()))
         await lease.acquire()
         stack.push_async_callback(lease.release)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(lease.keep())
             tasks.create_task(_lead(settings, api, ray, client, metrics, monitor=monitor, figures=figures))
-
-
-async def _monitor(settings: Settings, stack: AsyncExitStack) -> MonitorClient | None:
-    """A connection to the monitor, if there is one, until the stack is left.
-
-    Raises `OSError` when its token cannot be read.
-    """
-    if settings.monitor_url is None:
-        return None
-    token = None
-    if settings.monitor_token_file is not None:
-        token = (await asyncio.to_thread(settings.monitor_token_file.read_text)).strip()
-    return await stack.enter_async_context(MonitorClient(settings.monitor_url, token))
 
 
 async def _lead(
@@ -95,7 +88,10 @@ async def _lead(
             monitoring, notices = Monitoring(monitor), Notices(monitor, clock.now)
             observers = Observers((metrics, notices))
             tasks.create_task(notices.run())
-        controller = Controller(store, ray, routes, clock, observer=observers, monitor=monitoring, metrics=figures)
+        decide = partial(reconcile, typed=TYPED)
+        controller = Controller(
+            store, ray, routes, clock, decide, observer=observers, monitor=monitoring, metrics=figures
+        )
         tasks.create_task(controller.run())
 
 

@@ -47,8 +47,8 @@ log = logging.getLogger(__name__)
 async def control(home: Home, listen: ListenConfig, ray: str, monitor: str | None, figures: ProviderSettings) -> None:
     """Follow the rollouts of `home` until cancelled.
 
-    Raises `WakeError` or `StoreUnavailable` when the store cannot be used, `OSError` when the router's socket or a
-    token cannot.
+    Raises `WakeError` or `StoreUnavailable` when the store cannot be used, `OSError` when the router's socket or
+    Ray's token cannot.
     """
     token = await asyncio.to_thread(home.ray_token.read_text)
     clock = SystemClock()
@@ -58,8 +58,7 @@ async def control(home: Home, listen: ListenConfig, ray: str, monitor: str | Non
         client = await stack.enter_async_context(ServeClient(ray, token.strip()))
         monitoring = notices = None
         if monitor is not None:
-            secret = (await asyncio.to_thread(home.monitor_token.read_text)).strip()
-            asked = await stack.enter_async_context(MonitorClient(monitor, secret))
+            asked = await stack.enter_async_context(MonitorClient(monitor, home.monitor_token))
             monitoring, notices = Monitoring(asked), Notices(asked, clock.now)
         # Whoever writes a rollout here owns the machine: there is nothing to guard from them.
         metrics = await stack.enter_async_context(providers(figures, clock, guarded=False))

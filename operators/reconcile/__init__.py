@@ -21,7 +21,7 @@ from operators.reconcile import variants
 from operators.reconcile.commands import abort_on_command, carry_out
 from operators.reconcile.comparison import compare
 from operators.reconcile.conditions import describe
-from operators.reconcile.draft import Draft
+from operators.reconcile.draft import TYPED, Draft
 from operators.reconcile.progress import advance, watch
 from operators.reconcile.traffic import route_of
 from router.ir import Route
@@ -30,9 +30,9 @@ from serving.spec import TargetPhase
 __all__ = ["reconcile"]
 
 
-def reconcile(rollout: ModelRollout, observed: Observed) -> Plan:
-    """The decision about `rollout`, given all that is known of the world."""
-    draft = Draft(rollout, observed)
+def reconcile(rollout: ModelRollout, observed: Observed, typed: str = TYPED) -> Plan:
+    """The decision about `rollout`, given all that is known of the world; `typed` is how people type commands."""
+    draft = Draft(rollout, observed, typed)
     if rollout.metadata.deletion_timestamp is not None:
         return _plan(draft, None)
     if observed.conflict is not None:

@@ -113,13 +113,13 @@ def _promote(draft: Draft, value: str) -> None:
         refuse(draft, Command.PROMOTE, str(error))
         return
     if draft.rollout.spec.paused and (draft.status.candidate is not None or draft.status.variants):
-        refuse(draft, Command.PROMOTE, f"the rollout is paused: say `tidegate resume {draft.name}` first")
+        refuse(draft, Command.PROMOTE, f"the rollout is paused: say `{draft.typed('resume')}` first")
     elif draft.status.candidate is not None:
         _promote_candidate(draft, promotion)
     elif draft.status.variants:
         _promote_variant(draft, promotion)
     else:
-        hint = f"; try the aborted version again with `tidegate retry {draft.name}`" if draft.status.failure else ""
+        hint = f"; try the aborted version again with `{draft.typed('retry')}`" if draft.status.failure else ""
         refuse(draft, Command.PROMOTE, f"nothing is rolling out{hint}")
 
 

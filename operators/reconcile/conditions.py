@@ -86,7 +86,7 @@ def _rest(draft: Draft) -> Summary:
             return Summary(Phase.HEALTHY, "VariantPromoted", message)
         message = (
             f"{stable.id} serves all requests; {status.failed}, which the spec names, was taken back and waits for "
-            f"another spec or `tidegate retry {draft.name}`"
+            f"another spec or `{draft.typed('retry')}`"
         )
         return Summary(Phase.HEALTHY, "Undone", message)
     return Summary(Phase.HEALTHY, "Stable", f"{stable.id} serves all requests")
@@ -98,7 +98,7 @@ def _way(draft: Draft) -> Summary:
     version = candidate.revision.id
     phase = Phase.PENDING if status.stable is None else Phase.PROGRESSING
     if draft.rollout.spec.paused:
-        message = f"{version} is paused; say `tidegate resume {draft.name}` to go on"
+        message = f"{version} is paused; say `{draft.typed('resume')}` to go on"
         return Summary(Phase.PAUSED, "Paused", message)
     if status.step is None:
         state = draft.state(candidate.revision)
@@ -111,7 +111,7 @@ def _way(draft: Draft) -> Summary:
     waiting = f", {draft.waiting}" if draft.waiting else ""
     if status.awaits_promotion:
         lost = status.experiment is not None and status.experiment.winner == CONTROL
-        hint = f"`tidegate {'abort' if lost else 'promote'} {draft.name}`"
+        hint = f"`{draft.typed('abort' if lost else 'promote')}`"
         message = f"{version}: {step}{waiting}: {hint}"
         return Summary(Phase.PAUSED, "AwaitingPromotion", message)
     found = f": {status.experiment.message}" if status.experiment is not None and status.experiment.message else ""
@@ -120,22 +120,21 @@ def _way(draft: Draft) -> Summary:
 
 def _experiment(draft: Draft) -> Summary:
     """Variants run beside the stable version."""
-    status, name = draft.status, draft.name
+    status = draft.status
     beside = ", ".join(f"{variant.name} ({variant.revision.id})" for variant in draft.taking_part)
     out = "".join(
         f"; {variant.name} was taken out: {variant.failure}" for variant in status.variants if variant.failure
     )
     if draft.rollout.spec.paused:
-        return Summary(Phase.PAUSED, "Paused", f"{beside} are paused; say `tidegate resume {name}` to go on{out}")
+        return Summary(Phase.PAUSED, "Paused", f"{beside} are paused; say `{draft.typed('resume')}` to go on{out}")
     experiment = status.experiment
     if experiment is None:
-        full = draft.rollout.spec.serving.replicas
-        ready = ", ".join(f"{variant.name} {variant.ready} of {full} replicas" for variant in draft.taking_part)
+        ready = ", ".join(f"{variant.name} {variant.ready} of {draft.full} replicas" for variant in draft.taking_part)
         return Summary(Phase.PROGRESSING, "Starting", f"the variants are starting: {ready}{out}")
     if status.awaits_promotion:
         winner = f" --variant {experiment.winner}" if experiment.winner else " --variant NAME"
         message = (
-            f"{draft.waiting or 'waits for a person'}: `tidegate promote {name}{winner}`; {experiment.message}{out}"
+            f"{draft.waiting or 'waits for a person'}: `{draft.typed('promote')}{winner}`; {experiment.message}{out}"
         )
         return Summary(Phase.PAUSED, "AwaitingPromotion", message)
     detail = f": {experiment.message}" if experiment.message else ""
@@ -158,6 +157,7 @@ def _conditions(draft: Draft, route: Route | None, summary: Summary) -> Iterator
     yield from _candidate_ready(draft)
     yield _router_synced(draft, route)
     yield from _analysed(draft)
+    yield from _accelerated(draft)
 
 
 def _candidate_ready(draft: Draft) -> Iterator[Condition]:
@@ -201,3 +201,16 @@ def _analysed(draft: Draft) -> Iterator[Condition]:
     decided = {Verdict.PASS: True, Verdict.FAIL: False, Verdict.INCONCLUSIVE: None}[verdict]
     deciding = [f"{check.name}: {check.message}" for check in checks if check.gates and check.verdict is verdict]
     yield Condition("Analysed", decided, verdict.value, "; ".join(deciding), draft.now)
+
+
+def _accelerated(draft: Draft) -> Iterator[Condition]:
+    """About the candidate, if its replicas have said anything, or else about the stable version."""
+    status = draft.status
+    if draft.observed.serve is None:
+        yield from (one for one in draft.rollout.status.conditions if one.type == "Accelerated")
+        return
+    for version in (None if status.candidate is None else status.candidate.revision, status.stable):
+        said = None if version is None else draft.state(version).acceleration
+        if version is not None and said is not None:
+            yield Condition("Accelerated", said.done, said.reason, f"{version.id}: {said.message}", draft.now)
+            return

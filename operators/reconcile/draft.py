@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, Final
 
-from operators.api import ModelRollout, revision_of
+from operators.api import ModelRollout, full_size, revision_of, sizes_of
 from operators.observe import Observed
 from operators.plan import Command, Event, Promotion
 from operators.reconcile.traffic import endpoints_of, route_of, wanted_weights
@@ -13,6 +13,8 @@ from operators.strategies import REPLACE, Shares, Strategy, strategy_for
 from router.ir import Route
 from serving.spec import TargetPhase, TargetState
 
+TYPED: Final = "tidegate {command} {name}"
+"""How people type a command about a rollout; `{namespace}` is known, too."""
 HISTORY_KEPT: Final = 30
 """Lines of history in a status."""
 MISSING: Final = TargetState(TargetPhase.MISSING)
@@ -24,8 +26,9 @@ class Draft:
     It lives for one call of `reconcile`. All times it writes are whole milliseconds, as the stored status has them.
     """
 
-    def __init__(self, rollout: ModelRollout, observed: Observed) -> None:
+    def __init__(self, rollout: ModelRollout, observed: Observed, typed: str = TYPED) -> None:
         """Start from the status as it was stored."""
+        self._typed = typed
         self.rollout = rollout
         self.observed = observed
         self.now = round(observed.now, 3)
@@ -40,10 +43,10 @@ class Draft:
 
     # Facts.
 
-    @property
-    def name(self) -> str:
-        """The rollout's name, as commands take it."""
-        return self.rollout.metadata.name
+    def typed(self, command: str) -> str:
+        """A command about this rollout, as a person types it."""
+        metadata = self.rollout.metadata
+        return self._typed.format(command=command, name=metadata.name, namespace=metadata.namespace)
 
     @property
     def candidate(self) -> Candidate:
@@ -76,16 +79,17 @@ class Draft:
 
     @property
     def size(self) -> int:
-        """How many replicas the candidate is meant to have."""
-        return self.status.replicas or self.rollout.spec.serving.replicas
+        """How many replicas the candidate is meant to have, at least."""
+        return self.status.replicas or self.full
+
+    @property
+    def full(self) -> int:
+        """How many replicas a version must have to take the requests over."""
+        return full_size(self.rollout.spec.serving, self.status.stable_ready)
 
     def size_of(self, revision: Revision) -> int | None:
         """How many replicas a version is meant to have, where that is not the manifest's number."""
-        candidate = self.status.candidate
-        sizes = {one.revision.id: one.replicas for one in self.status.retiring}
-        if candidate is not None:
-            sizes[candidate.revision.id] = self.status.replicas
-        return sizes.get(revision.id)
+        return sizes_of(self.rollout.spec.serving, self.status).get(revision.id)
 
     @property
     def shares(self) -> Shares:
@@ -237,7 +241,7 @@ class Draft:
         self.retire_candidate(delayed)
         wanted = self.wanted.id
         if version == wanted:
-            message += f"; it is not tried again until the spec changes or you say `tidegate retry {self.name}`"
+            message += f"; it is not tried again until the spec changes or you say `{self.typed('retry')}`"
         # The manifest's version was given up before a version that somebody went back to: it stays so.
         self.change(failed=wanted if version == wanted else self.status.failed, failure=message)
         self.tell("Aborted", message, version, warning=True)

@@ -2,12 +2,24 @@
 
 from collections.abc import Iterator, Mapping
 
-from operators.api import ModelRollout
+from operators.api import ModelRollout, hosts_many
 from operators.api.strategies import Condition as ManifestCondition
 from operators.api.strategies import Match
 from operators.observe import Observed, RouteObservation
-from operators.status import RolloutStatus
-from router.ir import BASIS_POINTS, Backend, Condition, Cookie, Endpoint, Mirror, Retry, Route, RouteKey, Selection
+from operators.status import Revision, RolloutStatus
+from router.ir import (
+    BASIS_POINTS,
+    Backend,
+    Condition,
+    Cookie,
+    Endpoint,
+    Mirror,
+    Paths,
+    Retry,
+    Route,
+    RouteKey,
+    Selection,
+)
 from serving.spec import TargetPhase
 
 _GONE = (TargetPhase.MISSING, TargetPhase.STOPPING)
@@ -33,8 +45,8 @@ def route_of(rollout: ModelRollout, status: RolloutStatus, observed: Observed, n
     sticky = traffic.sticky
     weights = _weights(status, observed)
     backends = tuple(
-        Backend(version, weights.get(version, 0), endpoints_of(observed, version))
-        for version in _versions(status, observed, now)
+        Backend(one.id, weights.get(one.id, 0), endpoints_of(observed, one.id), hosts_many(one))
+        for one in _versions(status, observed, now)
     )
     return Route(
         key=RouteKey(rollout.metadata.namespace, rollout.metadata.name),
@@ -49,6 +61,7 @@ def route_of(rollout: ModelRollout, status: RolloutStatus, observed: Observed, n
         timeout_seconds=traffic.timeout,
         retry=Retry(traffic.retries.attempts, traffic.retries.idempotent),
         max_body_bytes=traffic.max_body_bytes,
+        paths=Paths(**traffic.paths.given),
     )
 
 
@@ -153,13 +166,13 @@ def _published(route: RouteObservation, version: str) -> Backend:
     return next((backend for backend in backends if backend.version == version), Backend(version, 0))
 
 
-def _versions(status: RolloutStatus, observed: Observed, now: float) -> Iterator[str]:
+def _versions(status: RolloutStatus, observed: Observed, now: float) -> Iterator[Revision]:
     """The versions of the route, in the order of Envoy's weighted clusters."""
     if status.candidate is not None:
-        yield status.candidate.revision.id
-    yield from (one.revision.id for one in status.variants if not one.failure)
+        yield status.candidate.revision
+    yield from (one.revision for one in status.variants if not one.failure)
     if status.stable is not None:
-        yield status.stable.id
+        yield status.stable
     for retiring in status.retiring:
         if retiring.until > now or observed.serve is None:
-            yield retiring.revision.id
+            yield retiring.revision

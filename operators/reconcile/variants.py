@@ -112,7 +112,7 @@ def stop(draft: Draft, why: str) -> None:
     serving = f"{stable.id} serves all requests" if stable is not None else "requests get 503"
     message = (
         f"the experiment was ended: {why}; {serving}; it does not begin again until the spec changes or you say "
-        f"`tidegate retry {draft.name}`"
+        f"`{draft.typed('retry')}`"
     )
     _retire_all(draft)
     draft.change(failure=message, awaits_promotion=False)
@@ -120,8 +120,7 @@ def stop(draft: Draft, why: str) -> None:
 
 
 def _is_ready(draft: Draft, variant: Variant) -> bool:
-    wanted = draft.rollout.spec.serving.replicas
-    return draft.state(variant.revision).phase is TargetPhase.RUNNING and variant.ready >= wanted
+    return draft.state(variant.revision).phase is TargetPhase.RUNNING and variant.ready >= draft.full
 
 
 def _keep_deadline(draft: Draft, variant: Variant) -> None:

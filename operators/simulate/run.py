@@ -91,7 +91,7 @@ def _running(rollout: ModelRollout, manifest: ModelRollout, scenario: Scenario) 
         bounds=bounds_for((rollout, manifest, *applied)),
         rollout=rollout.with_status(RolloutStatus(stable=revision, revisions=(revision,))),
         wanted=(target_of(revision, rollout),),
-        ready_at={revision.id: (-inf,) * rollout.spec.serving.replicas},
+        ready_at={revision.id: (-inf,) * rollout.spec.serving.least},
     )
     plan = reconcile(world.rollout, Observed(START, world.serve, world.route))
     return replace(world.carried_out(plan), published_at=-inf, in_force=plan.route)

@@ -18,7 +18,7 @@ def strategy_for(rollout: ModelRollout) -> Strategy:
     if strategy is None or spec.variants:
         return REPLACE
     if strategy.canary is not None:
-        steps = sized(strategy.canary.steps, spec.serving.replicas)
+        steps = sized(strategy.canary.steps, spec.serving.least)
         return Canary(steps, on_inconclusive, selects=bool(spec.traffic.match))
     if strategy.blue_green is not None:
         return BlueGreen(strategy.blue_green, on_inconclusive)

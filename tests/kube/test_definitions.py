@@ -2,13 +2,15 @@
 
 import json
 import re
+from itertools import product
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 import yaml
 
-from operators.api import crd, experiment_digest, parse_manifest, revision_of, status_to_json
+from operators.api import METRICS, InvalidManifest, crd, experiment_digest, parse_manifest, revision_of, status_to_json
+from operators.api.problem import Problem
 from operators.status import Condition, Phase, RolloutStatus
 from router.ir import Backend, Endpoint, Mirror, Route, RouteKey
 from router.modelroute import route_of, spec_of
@@ -21,20 +23,26 @@ from tests.unit.core.bad_manifests import (
     MANIFEST,
     MATCH,
     STEPS,
+    WEB,
     with_field,
     with_fields,
 )
 
+INPUTS: Final = "spec.model.inputs"
 EXAMPLES = Path(__file__).parents[2] / "deployments" / "examples"
 OPERATOR_ONLY: Final = {
+    (INPUTS, "must be a number"),
+    (INPUTS, "must be a whole number, as its datatype INT8 is"),
+    (INPUTS, "must be text, as its datatype BYTES is"),
+    (INPUTS, "must be a boolean, as its datatype BOOL is"),
+    (INPUTS, "is less than min, 2"),
+    (INPUTS, "is more than max, 2"),
+    (INPUTS, "is none of values"),
     (STEPS, "no requests before"),
     (f"{CHECKS}.0.max", "either max"),
     (f"{CHECKS}.0", "needs either max"),
     (f"{CHECKS}.0", "between 0 and 1"),
-    (f"{CHECKS}.0", "belongs to versus"),
-    (f"{CHECKS}.0.margin", "is required with versus"),
     (f"{CHECKS}.0.margin", "between 0 and 1"),
-    (f"{CHECKS}.1.versus", "needs either max (a duration such as 50ms) or versus: stable"),
     (f"{CHECKS}.1", "must be a duration"),
     (f"{CHECKS}.1", "means nothing for shadow-agreement: its bound is min"),
     (f"{CHECKS}.1", "is 1.5; a share between 0 and 1"),
@@ -57,9 +65,10 @@ OPERATOR_ONLY: Final = {
     ("status", "was not written by Tidegate"),
 }
 """What only the operator refuses, by its condition `Accepted`: a shadow taken back before an analysis, because a
-CEL rule knows no step's place; `max`, `margin`, `exact` and `in`, which are numbers or text, because a field of several
-types is out of CEL's reach; what a query or an address names; a cookie's time, because CEL does not compute with our
-durations. A status that comes with a manifest is passed over by the API server."""
+CEL rule knows no step's place; `max`, `margin`, `exact`, `in`, and an input's `values`, `default` and `example`, which
+are numbers or text, because what a field of several types holds is out of CEL's reach; what a query or an address
+names; a cookie's time, because CEL does not compute with our durations. A status that comes with a manifest is passed
+over by the API server."""
 
 
 def apply(api_server: ApiServer, namespace: str, document: dict[str, Any], *options: str) -> str:
@@ -74,6 +83,15 @@ def read(api_server: ApiServer, namespace: str, what: str = "mr/iris") -> dict[s
     return dict(
         json.loads(api_server.kubectl("-n", namespace, "get", what, "-o", "json", "--show-managed-fields").stdout)
     )
+
+
+def problems_of(document: dict[str, Any]) -> tuple[Problem, ...]:
+    """What the operator finds wrong with a manifest."""
+    try:
+        parse_manifest(document)
+    except InvalidManifest as error:
+        return error.problems
+    return ()
 
 
 def names(said: str, field: str) -> bool:
@@ -105,6 +123,38 @@ def test_the_api_server_refuses_a_strategy_that_makes_no_sense_and_names_the_fie
     said = apply(api_server, "default", with_fields(changes), "--dry-run=server")
     assert "is invalid" in said, (reason, said)
     assert names(said, field), said
+
+
+def test_the_api_server_and_the_operator_agree_about_bounds_of_every_kind_of_check(api_server: ApiServer) -> None:
+    """But for what only the operator sees: the bound `max`."""
+    values = {"share": 0.5, "number": 0.5, "duration": "50ms"}
+    subjects: list[tuple[dict[str, object], str]] = [
+        *(({"metric": name}, metric.unit) for name, metric in METRICS.items()),
+        ({"prometheus": {"query": "up"}}, "number"),
+        ({"web": WEB}, "number"),
+        ({}, "number"),
+    ]
+    documents = {}
+    for number, ((subject, unit), given) in enumerate(product(subjects, product([False, True], repeat=4))):
+        bounds = {"min": 0.5, "max": values[unit], "versus": "stable", "margin": values[unit]}
+        check = (
+            {"name": "c"} | subject | {name: bounds[name] for name, there in zip(bounds, given, strict=True) if there}
+        )
+        manifest = with_field(CHECKS, [check])
+        documents[f"c{number}"] = manifest | {"metadata": {"name": f"c{number}"}}
+    said = api_server.kubectl(
+        *("-n", "default", "apply", "-f", "-", "--dry-run=server"),
+        input=yaml.safe_dump_all(documents.values()),
+        check=False,
+    )
+    taken = set(re.findall(r"/(c\d+) created", said.stdout))
+    for name, document in documents.items():
+        check, problems = document["spec"]["analysis"]["checks"][0], problems_of(document)
+        if name in taken:
+            assert ("versus" in check) == ("margin" in check), check
+            assert all("max" in str(problem) for problem in problems), (check, problems)
+        else:
+            assert problems, (check, said.stderr)
 
 
 @pytest.mark.parametrize("changes", GOOD.values(), ids=GOOD)
@@ -180,6 +230,16 @@ def test_kubectl_scale_changes_the_number_of_replicas(api_server: ApiServer, nam
     api_server.kubectl("-n", namespace, "scale", "mr/iris", "--replicas=5")
     assert read(api_server, namespace)["spec"]["serving"]["replicas"] == 5
     assert crd()["spec"]["versions"][0]["subresources"]["scale"]["statusReplicasPath"] == ".status.stableReady"
+
+
+def test_kubectl_scale_leaves_a_size_alone_that_follows_requests(api_server: ApiServer, namespace: str) -> None:
+    spec = MANIFEST["spec"] | {"serving": {"autoscaling": {"maxReplicas": 4}}}
+    apply(api_server, namespace, MANIFEST | {"spec": spec})
+    done = api_server.kubectl("-n", namespace, "scale", "mr/iris", "--replicas=5", check=False)
+    assert done.returncode != 0
+    assert "spec.serving.autoscaling lets it follow the requests" in done.stderr
+    assert read(api_server, namespace)["spec"]["serving"]["replicas"] == 1
+    parse_manifest(read(api_server, namespace))
 
 
 def test_a_route_is_stored_as_it_was_written_and_routers_answer_side_by_side(

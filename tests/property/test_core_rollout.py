@@ -127,6 +127,13 @@ def spec_of(number: int, way: str, answer: str) -> dict[str, Any]:
     return fields
 
 
+def size_of(replicas: int, way: str, follows: bool) -> dict[str, Any]:
+    """A fixed size, or one that follows requests, where no step sets it."""
+    if follows and "setReplicas" not in repr(WAYS[way]):
+        return {"autoscaling": {"minReplicas": replicas, "maxReplicas": 3}}
+    return {"replicas": replicas}
+
+
 class Rollouts(RuleBasedStateMachine):
     """One rollout and everything that can happen to it."""
 
@@ -134,6 +141,7 @@ class Rollouts(RuleBasedStateMachine):
     def begin(self, way: str, answer: str) -> None:
         """A first version appears."""
         self.number, self.way, self.answer = 1, way, answer
+        self.replicas, self.follows = 1, False
         self.world = World(
             {
                 **spec_of(1, way, answer),
@@ -152,11 +160,14 @@ class Rollouts(RuleBasedStateMachine):
     @rule(way=st.sampled_from(sorted(WAYS)))
     def change_the_way(self, way: str) -> None:
         self.way = way
-        self.world.apply(**spec_of(self.number, self.way, self.answer))
+        self.world.apply(
+            **spec_of(self.number, self.way, self.answer), serving=size_of(self.replicas, way, self.follows)
+        )
 
-    @rule(paused=st.booleans(), replicas=st.integers(1, 3))
-    def change_the_rest_of_the_spec(self, paused: bool, replicas: int) -> None:
-        self.world.apply(paused=paused, serving={"replicas": replicas})
+    @rule(paused=st.booleans(), replicas=st.integers(1, 3), follows=st.booleans())
+    def change_the_rest_of_the_spec(self, paused: bool, replicas: int, follows: bool) -> None:
+        self.replicas, self.follows = replicas, follows
+        self.world.apply(paused=paused, serving=size_of(replicas, self.way, follows))
 
     @rule(command=COMMANDS)
     def say(self, command: tuple[str, str]) -> None:

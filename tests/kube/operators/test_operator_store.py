@@ -140,18 +140,18 @@ async def test_a_manifest_that_makes_no_sense_is_told_so_once_and_keeps_nobody_u
 async def test_what_a_manifest_serves_is_still_known_when_it_makes_no_sense_any_more(
     objects: Objects, store: KubeStore
 ) -> None:
-    await objects.apply("iris", serving={"replicas": 3}, traffic={"hosts": ["a.example"]})
+    traffic = {"hosts": ["a.example"], "paths": {"predict": "/predict"}}
+    await objects.apply("iris", serving={"replicas": 3}, traffic=traffic)
     rollout = await listed(store)
     await store.put_status(rollout.key, serving(rollout))
-    await objects.apply(
-        "iris", serving={"replicas": 3}, traffic={"hosts": ["a.example"]}, analysis={"checks": [LATE_MAXIMUM]}
-    )
+    await objects.apply("iris", serving={"replicas": 3}, traffic=traffic, analysis={"checks": [LATE_MAXIMUM]})
 
     held = await listed(store_of(objects))
 
     assert held.held
     assert held.status.stable == revision_of(rollout)
     assert (held.spec.serving.replicas, held.spec.traffic.hosts) == (3, ("a.example",))
+    assert held.spec.traffic.paths.given == {"predict": "/predict"}
     assert condition(await objects.rollout("iris"), "Accepted")["status"] == "False"
     assert (await objects.rollout("iris"))["status"]["phase"] == "Degraded"
 

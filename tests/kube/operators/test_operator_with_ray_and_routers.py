@@ -128,7 +128,8 @@ async def test_a_canary_is_promoted_by_hand_and_deleted_and_loses_no_request(clu
     assert (await cluster.objects.rollout("iris"))["metadata"]["finalizers"] == [FINALIZER]
     async with cluster.load("iris") as load:
         await cluster.apply("iris", "iris-2", strategy=CANARY)
-        await cluster.reaches("iris", halfway, "a candidate at 50 %")
+        waiting = await cluster.reaches("iris", halfway, "a candidate at 50 %")
+        assert f"`kubectl tidegate promote iris -n {cluster.objects.namespace}`" in waiting["message"]
         load.tally.versions.clear()
         await asyncio.sleep(1)
         assert len(load.tally.versions) == 2

@@ -1,5 +1,8 @@
 """Commands that ask for something, and what every command has in common."""
 
+import json
+import re
+import shlex
 import socket
 import sys
 from dataclasses import replace
@@ -120,6 +123,32 @@ def test_the_greeting_names_a_request_per_protocol_and_what_lies_ready(
         ".venv/bin/tidegate get -w",
         f".venv/bin/tidegate apply -f {folder}/next",
     ]
+
+
+def test_the_greeting_asks_at_the_rollouts_own_path_with_values_that_it_takes(home: Home, folder: Path) -> None:
+    live(home, folder)
+    inputs = [
+        {"name": "age", "datatype": "INT64", "min": 18, "max": 99},
+        {"name": "share", "min": 0, "max": 0.5},
+        {"name": "loss", "max": -5},
+        {"name": "income", "example": 52000},
+        {"name": "name", "datatype": "BYTES", "example": "O'Neill"},
+        {"name": "kind", "datatype": "BYTES", "values": ["new", "old"]},
+    ]
+    model = {"uri": "./models/iris-2", "runtime": "sklearn", "inputs": inputs}
+    (folder / "named.yaml").write_text(manifest("iris", "", model=model, traffic={"paths": {"predict": "/predict"}}))
+    works("apply", "-f", folder / "named.yaml")
+    named, v1, _ = (shlex.split(line) for line in greeting([stored(home)], 8080, []) if "curl" in line)
+    row = {"age": 18, "share": 0.5, "loss": -5, "income": 52000, "name": "O'Neill", "kind": "new"}
+    assert (named[1], json.loads(named[3])) == ("http://127.0.0.1:8080/predict", row)
+    assert json.loads(v1[3]) == {"instances": [list(row.values())]}
+
+
+def test_a_rollouts_own_paths_are_described(home: Home, folder: Path) -> None:
+    live(home, folder)
+    (folder / "own.yaml").write_text(manifest("iris", "./models/iris-2", traffic={"paths": {"health": "/health"}}))
+    works("apply", "-f", folder / "own.yaml")
+    assert re.search(r"^Path health: +/health$", works("describe", "iris"), re.MULTILINE)
 
 
 def test_the_greeting_does_not_praise_a_model_that_does_not_answer(home: Home, folder: Path) -> None:

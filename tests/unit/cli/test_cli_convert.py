@@ -68,7 +68,7 @@ def test_json_is_an_object_or_a_list_of_several() -> None:
 def test_strict_fails_when_something_was_left_out_and_prints_the_rollout_all_the_same() -> None:
     clean = service("iris", "file:///m/a.joblib", "canaryTrafficPercent: 20, ")
     assert "ModelRollout" in works("convert", "-", "--strict", text=f"{clean}---\n{SERVICE}")
-    lossy = service("iris", "file:///m/a.joblib", "maxReplicas: 5, ")
+    lossy = service("iris", "file:///m/a.joblib", "containerConcurrency: 5, ")
     assert "ModelRollout" in works("convert", "-", text=lossy)
     result = tidegate("convert", "-", "--strict", text=lossy)
     assert result.exit_code == 1

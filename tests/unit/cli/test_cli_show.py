@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from cli_kit import IRIS, fails, live, remember, rolling, stored, tidegate, works
+from cli_kit import IRIS, fails, live, manifest, remember, rolling, stored, tidegate, works
 from rich.console import Console
 
 from operators.api import ModelRollout
@@ -42,6 +42,15 @@ def test_get_wide_adds_shadow_replicas_and_the_message(home: Home, folder: Path)
     assert head.split()[-3:] == ["SHADOW", "READY", "MESSAGE"]
     assert "1/1, 1/1" in iris
     assert iris.endswith("waits for a person")
+
+
+def test_a_size_that_follows_requests_is_shown_with_its_bounds(home: Home, folder: Path) -> None:
+    rolling(home, folder)
+    changed = {"serving": {"autoscaling": {"minReplicas": 1, "maxReplicas": 4}}}
+    (folder / "iris.yaml").write_text(manifest("iris", "./models/iris-2", **changed))
+    works("apply", "-f", folder / "iris.yaml")
+    assert "1/1-4, 1/1-4" in works("get", "-o", "wide")
+    assert "1/1-4" in works("describe", "iris")
 
 
 def test_get_as_json_and_yaml_is_the_manifest_with_its_status(home: Home, folder: Path) -> None:

@@ -13,7 +13,8 @@ from monitor.client import MonitorClient, MonitorUnavailable
 from monitor.event import Event
 from operators import notices as module
 from operators.api import API_VERSION, KIND, ModelRollout, RolloutKey, parse_manifest
-from operators.notices import WARNINGS, Notices, Observers
+from operators.api.fields import format_time
+from operators.notices import WARNINGS, YOUNG, Notices, Observers
 from operators.plan import Plan
 from operators.status import Decision, Phase, RolloutStatus
 
@@ -80,12 +81,17 @@ async def telling(monitor: Monitor) -> AsyncIterator[Notices]:
         await asyncio.gather(task, return_exceptions=True)
 
 
-def rollout(name: str = "iris", uid: str = "u1") -> ModelRollout:
+def rollout(name: str = "iris", uid: str = "u1", made_at: float = 0.0) -> ModelRollout:
     return parse_manifest(
         {
             "apiVersion": API_VERSION,
             "kind": KIND,
-            "metadata": {"name": name, "namespace": "default", "uid": uid},
+            "metadata": {
+                "name": name,
+                "namespace": "default",
+                "uid": uid,
+                "creationTimestamp": format_time(made_at),
+            },
             "spec": {"model": {"runtime": "sklearn", "uri": "file:///models/iris"}},
         }
     )
@@ -190,6 +196,20 @@ async def test_a_fleet_that_is_met_for_the_first_time_does_not_tell_of_phases_th
         await monitor.has(1)
         decide(notices, status("Started", "Step", phase=Phase.HEALTHY))
         assert await monitor.has(2) == ["Started: iris-1", "Step: iris-1"]
+
+
+@pytest.mark.parametrize(("age", "told"), [(YOUNG / 2, ["Pending → Degraded"]), (2 * YOUNG, [])])
+async def test_of_a_rollout_that_is_young_and_that_nobody_has_heard_of_the_phase_is_news(
+    age: float, told: list[str]
+) -> None:
+    monitor = Monitor()
+    stored = status("Aborted", phase=Phase.DEGRADED)
+    made = rollout(made_at=NOW + 1_000 - age).with_status(stored)
+    for posts in (1, 2):
+        async with telling(monitor) as notices:
+            notices.decided(made, Plan((), None, stored), 0.0)
+            await monitor.asked(posts)
+    assert [one.title for one in monitor.kept.values() if "phase" in one.details] == told
 
 
 async def test_a_phase_whose_answer_was_lost_is_not_told_twice_and_its_end_is() -> None:

@@ -11,7 +11,7 @@ from itertools import count
 from typing import Any
 
 from monitor.evidence import Evidence
-from operators.api import ModelRollout, parse_manifest, revision_of, status_from_json, status_to_json
+from operators.api import ModelRollout, full_size, parse_manifest, revision_of, status_from_json, status_to_json
 from operators.observe import Measured, Observed, RouteObservation, VersionFeedback, VersionTraffic
 from operators.plan import Event, Plan
 from operators.reconcile import reconcile
@@ -250,7 +250,8 @@ class World:
                 self.serve[version] = TargetState(TargetPhase.RUNNING, self._replicas(target.replicas))
             elif state.phase is TargetPhase.RUNNING and self.sizes.get(version) != target.replicas:
                 more = self._replicas(max(target.replicas - len(state.replicas), 0))
-                kept = (*state.replicas, *more)[: target.replicas]
+                most = target.replicas if target.autoscaling is None else target.autoscaling.max_replicas
+                kept = (*state.replicas, *more)[:most]
                 self.serve[version] = replace(state, replicas=kept)
         self.sizes = {version: target.replicas for version, target in wanted.items()}
 
@@ -298,18 +299,24 @@ class World:
 
     def _check_sizes(self, rollout: ModelRollout, plan: Plan) -> None:
         """Stable is whole, what gets everything is whole, and a running version changes in nothing but its size."""
-        status, full = plan.status, rollout.spec.serving.replicas
+        status, serving = plan.status, rollout.spec.serving
         now = {target.key.version: target for target in plan.targets}
         before = {target.key.version: target for target in self.plan.targets} if self.plan is not None else {}
         for version in now.keys() & before.keys():
-            assert replace(now[version], replicas=0) == replace(before[version], replicas=0), f"{version} is restarted"
+            one, other = (replace(target[version], replicas=0, autoscaling=None) for target in (now, before))
+            assert one == other, f"{version} is restarted"
         if status.stable is not None and status.stable.id in now:
-            assert now[status.stable.id].replicas == full, "stable is not in its full size"
+            taking_part = status.candidate is not None or any(not variant.failure for variant in status.variants)
+            size = full_size(serving, status.stable_ready) if taking_part else serving.least
+            assert now[status.stable.id].replicas == size, "stable is not in its full size"
         if status.candidate is not None and status.weight == BASIS_POINTS:
+            full = full_size(serving, status.stable_ready)
             assert now[status.candidate.revision.id].replicas == full, "everything for a version that is not whole"
         promoted = status.stable is not None and _stable_id(self.plan) not in (None, status.stable.id)
         if promoted and status.stable is not None and self.plan is not None and self.decided == self.generation:
-            assert now[status.stable.id] == before[status.stable.id], "promotion changes what runs"
+            size = serving.least if serving.autoscaling is not None else before[status.stable.id].replicas
+            kept = replace(before[status.stable.id], replicas=size)
+            assert now[status.stable.id] == kept, "promotion changes what runs"
 
 
 def _check_strategy(rollout: ModelRollout, route: Route, status: RolloutStatus) -> None:

@@ -1,5 +1,7 @@
 """What makes a version, and what runs for it."""
 
+import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,7 +15,8 @@ from operators.api import (
     revision_of,
     target_of,
 )
-from serving.spec import InputSpec, ModelSource, ServeTarget, TargetKey
+from serving import render
+from serving.spec import Autoscaling, DeclaredOutput, InputSpec, ModelSource, ServeTarget, TargetKey
 
 DIGEST = "a" * 64
 
@@ -43,6 +46,7 @@ def test_an_id_is_ten_hex_digits_and_does_not_change_from_release_to_release() -
         {"model": {"uri": "file:///other", "runtime": "sklearn"}},
         {"model": {"uri": "file:///m", "runtime": "sklearn", "sha256": DIGEST}},
         {"model": {"uri": "file:///m", "runtime": "sklearn", "inputs": [{"name": "a"}]}},
+        {"model": {"uri": "file:///m", "runtime": "sklearn", "outputs": [{"name": "predict"}]}},
         {"serving": {"resources": {"cpu": "200m"}}},
         {"serving": {"resources": {"memory": "1Gi"}}},
         {"serving": {"resources": {"gpu": 1}}},
@@ -50,6 +54,7 @@ def test_an_id_is_ten_hex_digits_and_does_not_change_from_release_to_release() -
         {"serving": {"batching": {"maxQueue": 8}}},
         {"serving": {"env": {"A": "1"}}},
         {"serving": {"pip": ["pandas"]}},
+        {"serving": {"multiModel": {}}},
         {"traffic": {"limits": {"maxBodyBytes": "2Mi"}}},
     ],
 )
@@ -61,9 +66,11 @@ def test_whatever_a_process_is_started_with_makes_another_version(spec: dict[str
     "spec",
     [
         {"serving": {"replicas": 7}},
+        {"serving": {"autoscaling": {"maxReplicas": 7}}},
         {"serving": {"resources": {"cpu": "0.1"}}},
         {"serving": {"batching": {"maxSize": 64}}},
         {"traffic": {"timeout": "60s"}},
+        {"traffic": {"paths": {"predict": "/api/v1/predict"}}},
         {"traffic": {"limits": {"maxBodyBytes": "1024Ki"}}},
         {"strategy": {"canary": {"steps": [{"setWeight": 5}]}}},
         {"paused": True},
@@ -114,6 +121,61 @@ def test_a_target_is_made_from_its_revision_and_scaled_by_the_manifest() -> None
     )
 
 
+def test_the_target_of_a_class_of_ones_own_has_its_name_and_the_shapes_of_its_tensors() -> None:
+    inputs = [{"name": "image", "datatype": "FP32", "shape": [-1, 3, 8, 8]}, {"name": "age"}]
+    manifest = rollout(model={"uri": "file:///m", "runtime": "python", "class": "net:Net", "inputs": inputs})
+    assert target_of(revision_of(manifest), manifest).source == ModelSource(
+        "file:///m", "python", None, (InputSpec("image", "FP32", (-1, 3, 8, 8)), InputSpec("age")), "net:Net"
+    )
+
+
+def test_the_target_of_a_model_whose_inputs_have_rules_has_them_and_each_of_them_is_another_version() -> None:
+    rules: list[dict[str, Any]] = [
+        {"min": 0},
+        {"min": 0, "max": 9.5},
+        {"values": [1, 2.5]},
+        {"nullable": True, "unique": True},
+        {"default": 1, "description": "Years.", "example": 2},
+    ]
+    wanted = [
+        InputSpec("a", min=0.0),
+        InputSpec("a", min=0.0, max=9.5),
+        InputSpec("a", values=(1, 2.5)),
+        InputSpec("a", nullable=True, unique=True),
+        InputSpec("a", default=1, description="Years.", example=2),
+    ]
+    ids = set()
+    for one, spec in zip(rules, wanted, strict=True):
+        manifest = rollout(model={"uri": "file:///m", "runtime": "sklearn", "inputs": [{"name": "a", **one}]})
+        target = target_of(revision_of(manifest), manifest)
+        assert target.source.inputs == (spec,)
+        assert render.target_of(json.loads(json.dumps(render.application(target)["args"]))).source == target.source
+        ids.add(target.key.version)
+    assert len(ids) == len(rules)
+
+
+def test_coercion_is_part_of_a_version_and_strictness_as_if_it_were_not_written() -> None:
+    def version(**fields: str) -> ServeTarget:
+        manifest = rollout(model={"uri": "file:///m", "runtime": "sklearn", **fields})
+        return target_of(revision_of(manifest), manifest)
+
+    assert version(validation="strict") == version()
+    assert version(validation="coerce").source.coerce
+    assert version(validation="coerce").key != version().key
+
+
+def test_the_target_of_a_model_with_declared_outputs_has_them_and_so_has_a_variant_that_names_none() -> None:
+    outputs = [{"name": "species", "of": "predict", "labels": ["setosa", "other"]}, {"name": "p", "datatype": "FP32"}]
+    manifest = rollout(
+        model={"uri": "file:///m", "runtime": "sklearn", "outputs": outputs},
+        variants=[{"name": "b", "model": {"uri": "file:///b", "runtime": "sklearn"}}],
+        strategy={"abTest": {"shares": {"control": 50, "b": 50}, "goal": {"metric": "feedback-reward"}}},
+    )
+    declared = (DeclaredOutput("species", "predict", None, ("setosa", "other")), DeclaredOutput("p", None, "FP32"))
+    for variant in (None, "b"):
+        assert target_of(revision_of(manifest, variant), manifest).source.outputs == declared
+
+
 def test_a_running_version_is_not_touched_by_a_change_of_the_manifest_around_it() -> None:
     before = revision_of(PLAIN)
     after = rollout(traffic={"timeout": "60s"}, serving={"resources": {"cpu": 2}})
@@ -122,6 +184,14 @@ def test_a_running_version_is_not_touched_by_a_change_of_the_manifest_around_it(
 
 def test_a_target_may_have_another_size_than_the_manifest_says() -> None:
     assert target_of(revision_of(PLAIN), rollout(serving={"replicas": 3}), 2).replicas == 2
+
+
+def test_a_target_whose_size_follows_requests_has_the_least_one_and_what_it_follows() -> None:
+    scaling = {"minReplicas": 2, "maxReplicas": 8, "targetOngoingRequests": 3, "downscaleDelay": "5m"}
+    manifest = rollout(serving={"autoscaling": scaling})
+    found = target_of(revision_of(manifest), manifest)
+    assert (found.replicas, found.autoscaling) == (2, Autoscaling(8, 3, 5.0, 300.0))
+    assert target_of(revision_of(manifest), manifest, 5) == replace(found, replicas=5)
 
 
 B = {"name": "b", "model": {"uri": "file:///b", "runtime": "sklearn"}}

@@ -3,6 +3,7 @@
 import pytest
 from core_world import ERRORS, World, canary, counters, live, model
 
+from operators.reconcile import reconcile
 from operators.status import Phase
 
 STEPS = canary({"setWeight": 10}, {"pause": {}}, {"setWeight": 50}, {"pause": {"duration": "1m"}})
@@ -255,3 +256,12 @@ def test_several_commands_are_answered_in_the_order_of_caution() -> None:
     world.settle()
     assert world.weight(2) == 0
     assert not world.annotations
+
+
+def test_a_command_that_is_named_is_spelled_as_people_type_it_where_the_operator_runs() -> None:
+    world = rolling()
+    rollout, observed = world.rollout, world.observed()
+    assert "`tidegate promote iris`" in reconcile(rollout, observed).status.message
+    typed = "kubectl tidegate {command} {name} -n {namespace}"
+    said = reconcile(rollout, observed, typed).status.message
+    assert "`kubectl tidegate promote iris -n default`" in said

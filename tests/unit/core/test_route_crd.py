@@ -18,6 +18,7 @@ from router.ir import (
     Cookie,
     Endpoint,
     Mirror,
+    Paths,
     Retry,
     Route,
     RouteKey,
@@ -40,11 +41,12 @@ FULL = Route(
     KEY,
     "iris",
     ("a.example",),
-    (Backend("b", 525, (Endpoint("10.0.0.1", 8000),)), Backend("a", 9475)),
+    (Backend("b", 525, (Endpoint("10.0.0.1", 8000),), members=True), Backend("a", 9475)),
     Mirror("b", BASIS_POINTS),
     Selection("b", ((Condition("x-a", values=("1",)), Condition(feature=("a", "b"), low=0.0, high=1.5)),)),
     "x-user-id",
     exposures=True,
+    paths=Paths("/predict", "/health", "/info", "/openapi.json", "/docs"),
 )
 FULL_OF_OTHERS = replace(
     FULL,
@@ -98,6 +100,7 @@ def routes(draw: st.DrawFn) -> Route:
         timeout_seconds=draw(st.floats(0.001, 1e6)),
         retry=draw(st.builds(Retry, st.integers(0), st.booleans())),
         max_body_bytes=draw(st.integers(1)),
+        paths=draw(st.builds(Paths, *[st.none() | TEXTS] * 5)),
     )
 
 
