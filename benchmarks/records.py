@@ -28,6 +28,7 @@ import uvloop
 from sklearn.datasets import load_iris
 
 from benchmarks.client import Load, infer_body, post
+from serving.artifacts import digest
 from serving.records import RecordsConfig
 from serving.records.config import ALL
 from serving.runtimes import LoadedModel, OutputSpec, Signature, load
@@ -90,7 +91,7 @@ def model_named(name: str) -> LoadedModel:
     if name == "fast":
         return Fast()
     with tempfile.TemporaryDirectory() as cache:
-        return load(ModelSource(MODEL.as_uri(), "sklearn", inputs=COLUMNS), Path(cache))
+        return load(ModelSource(MODEL.as_uri(), "sklearn", digest(MODEL), COLUMNS), Path(cache))
 
 
 def serve(model: LoadedModel, records: RecordsConfig | None) -> None:

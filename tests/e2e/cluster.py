@@ -1,6 +1,7 @@
 """A cluster as a person has it in their hands: kubectl, helm, and HTTP through the ingress."""
 
 import asyncio
+import hashlib
 import json
 import subprocess
 import time
@@ -15,6 +16,7 @@ from benchmarks.client import burst, infer_body, post
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "charts" / "tidegate"
+MODELS = ROOT / "deployments" / "examples" / "models"
 VALUES = Path(__file__).with_name("values.yaml")
 RELEASE = "tidegate"
 SETOSA = [5.1, 3.5, 1.4, 0.2]
@@ -68,13 +70,22 @@ class Cluster:
         selector = f"app.kubernetes.io/name=tidegate,app.kubernetes.io/component={component}"
         return list(self.get("pods", "-l", selector)["items"])
 
+    def model(self, name: str) -> dict[str, str]:
+        """One of the example models, which are pickles: a cluster wants to know what is in them."""
+        content = (MODELS / f"{name}.joblib").read_bytes()
+        return {
+            "uri": f"file:///models/{name}.joblib",
+            "runtime": "sklearn",
+            "sha256": hashlib.sha256(content).hexdigest(),
+        }
+
     def rollout(self, name: str, model: str, **spec: object) -> str:
         """The manifest of a rollout of one of the example models."""
         document = {
             "apiVersion": "tidegate.dev/v1alpha1",
             "kind": "ModelRollout",
             "metadata": {"name": name},
-            "spec": {"model": {"uri": f"file:///models/{model}.joblib", "runtime": "sklearn"}} | spec,
+            "spec": {"model": self.model(model)} | spec,
         }
         return yaml.safe_dump(document)
 

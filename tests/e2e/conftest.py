@@ -15,10 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.cluster import CHART, RELEASE, ROOT, Cluster
+from tests.e2e.cluster import CHART, MODELS, RELEASE, Cluster
 from tests.integration.monitor.postgresql import PostgreSQL
 
-MODELS = ROOT / "deployments" / "examples" / "models"
 EARLIER = "0.0.9"
 """The version that the chart is upgraded from."""
 NAMESPACE, TEAM = "tidegate-e2e", "tidegate-e2e-team"

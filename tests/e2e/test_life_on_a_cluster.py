@@ -256,7 +256,7 @@ async def test_a_bandit_among_variants_counts_their_answers_and_ends_by_a_person
     spec: dict[str, object] = {
         "strategy": {"bandit": {"reward": "success-rate", "interval": "3s"}},
         "analysis": {"interval": "1s"},
-        "variants": [{"name": "b", "model": {"uri": "file:///models/iris-2.joblib", "runtime": "sklearn"}}],
+        "variants": [{"name": "b", "model": cluster.model("iris-2")}],
     }
     async with load_on(cluster, "learns") as load:
         await aside(cluster.apply, cluster.rollout("learns", "iris-1", **spec))
