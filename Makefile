@@ -1,7 +1,7 @@
 # Everything a developer does. `make help` lists it.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup models run demo test images e2e lint format bench-spine bench-records bench-store bench-peeking bench-identical bench-peers golden semantics crd clean
+.PHONY: help setup models run demo test images e2e lint format bench-spine bench-records bench-store bench-peeking bench-identical bench-accelerate bench-many bench-peers golden semantics crd proto clean
 
 UV_VERSION := 0.13.8
 PYTHON ?= python3.11
@@ -16,7 +16,7 @@ BIN := .venv/bin
 export UV_COMPILE_BYTECODE := 1
 
 help: ## List the commands
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
 
 .uv/bin/uv:
 	@echo "==> installing uv $(UV_VERSION) into .uv"
@@ -66,6 +66,9 @@ golden: setup ## Rewrite the golden files from what the translator says now
 semantics: setup ## Write docs/semantics.md from the table that its tests play
 	$(BIN)/python tests/unit/core/semantics.py
 
+proto: setup ## Write the descriptors of the gRPC protocol from its .proto
+	$(BIN)/python -m grpc_tools.protoc -I serving/protocol --descriptor_set_out=serving/protocol/v2_grpc.binpb v2_grpc.proto
+
 crd: setup ## Write the chart's CRDs from the API types
 	$(BIN)/python -m operators.api charts/tidegate/files/crds
 
@@ -83,6 +86,12 @@ bench-peeking: setup ## How often gates are wrong that are watched all the time,
 
 bench-identical: models ## Two hundred rollouts of twins: how often is one taken for worse?
 	$(BIN)/python -m benchmarks.identical
+
+bench-accelerate: models ## What `accelerate: onnx` gains
+	$(BIN)/python -m benchmarks.accelerate
+
+bench-many: models ## Hundreds of models in two replicas against one model alone
+	$(BIN)/python -m benchmarks.manymodels
 
 bench-peers: models ## Set up every peer in an environment of its own, and see that it answers rightly
 	$(BIN)/python -m benchmarks.peers check
