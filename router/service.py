@@ -160,7 +160,7 @@ class Router:
         while True:
             admitted = self._admission.admitted()
             try:
-                return build(admitted.values(), self._listen, published=self._published)
+                return build(admitted.values(), self._listen, published=self._published, running=self._admission.good)
             except InvalidRoutes as error:
                 self._admission.convict(admitted, error.errors)
 

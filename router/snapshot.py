@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from itertools import product
+from types import MappingProxyType
 from typing import Any
 
 from router.config import ListenConfig
@@ -84,16 +85,23 @@ class Snapshot:
             raise InconsistentSnapshot(problems)
 
 
-def build(routes: Iterable[Route], listen: ListenConfig, *, published: bool = True) -> Snapshot:
+def build(
+    routes: Iterable[Route],
+    listen: ListenConfig,
+    *,
+    published: bool = True,
+    running: Mapping[RouteKey, Route] = MappingProxyType({}),
+) -> Snapshot:
     """Translate the routes of the whole fleet.
 
     `published` is False while nobody has said yet which routes there are. Raises `InvalidRoutes` with an error for each
-    route that cannot be sent, so that the caller can go on without those.
+    route that cannot be sent, so that the caller can go on without those. Of two that claim the same, one that is
+    `running` keeps it, else the first by key.
     """
     ordered = sorted(routes, key=lambda route: route.key)
     clusters: dict[str, bytes] = {}
     endpoints: dict[str, bytes] = {}
-    errors = _conflicts(ordered)
+    errors = _conflicts(sorted(ordered, key=lambda route: running.get(route.key) != route))
     for route in ordered:
         try:
             for name, cluster, assignment in _clusters(route):

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from operators.api import InvalidManifest, ModelRollout, RolloutSpec, status_from_json
 from operators.api.fields import format_time
-from operators.api.types import Metadata, Model, Serving, Traffic
+from operators.api.types import Metadata, Model, Paths, Serving, Traffic
 from operators.kube.client import Object
 from operators.status import Phase, RolloutStatus
 
@@ -36,7 +36,7 @@ def stand_in(document: Object) -> ModelRollout | None:
         spec=RolloutSpec(
             model=Model(uri="file:///unknown", runtime="sklearn"),  # nobody starts it
             serving=_size(spec.get("serving"), status),
-            traffic=_only(Traffic, ("hosts", "paths"), spec.get("traffic")),
+            traffic=_claims(spec.get("traffic")),
         ),
         status=status,
         held=True,
@@ -79,6 +79,12 @@ def _size(block: object, status: RolloutStatus) -> Serving:
     size = _only(Serving, _SIZES, block)
     given = {name for name in _SIZES if name in _mapping(block)}
     return size if given == size.model_fields_set else Serving(replicas=max(status.stable_ready, 1))
+
+
+def _claims(block: object) -> Traffic:
+    """The manifest's hosts and paths. One that cannot be read gives up none of the others: all may be serving."""
+    paths = _only(Paths, (*Paths.model_fields,), _mapping(block).get("paths"))
+    return _only(Traffic, ("hosts",), block).model_copy(update={"paths": paths})
 
 
 def _only(kind: type[M], names: Sequence[str], block: object) -> M:

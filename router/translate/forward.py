@@ -12,6 +12,7 @@ from envoy.type.v3 import percent_pb2
 from google.protobuf import any_pb2, wrappers_pb2
 
 from router.ir import BackendKey, Mirror, Retry, Route
+from router.translate.answers import not_ready
 from router.translate.clusters import cluster_name
 from router.translate.hashing import COOKIE_FILTER, Draw, cookie_reader, draws, key_headers
 from router.translate.headers import KEY_HEADER, MIRROR_HEADER, SHARE_HEADER, header
@@ -37,8 +38,11 @@ _ALWAYS_SAFE = "connect-failure,refused-stream,reset-before-request"
 _IDEMPOTENT = "connect-failure,refused-stream,reset,retriable-status-codes"
 
 
-def forwards(route: Route, inference: Sequence[Place], metadata: Sequence[Place]) -> Iterator[rc.Route]:
-    """All entries for these places, in the order in which Envoy is to try them."""
+def forwards(route: Route, inference: Sequence[Place] = (), metadata: Sequence[Place] = ()) -> Iterator[rc.Route]:
+    """All entries for these places, in the order in which Envoy is to try them: 503 until the route is ready."""
+    if not route.ready:
+        yield from (not_ready(place.match()) for place in (*inference, *metadata))
+        return
     selection = in_effect(route)
     if selection is not None:
         for place in inference:

@@ -25,7 +25,7 @@ from envoy.type.matcher.v3 import metadata_pb2, string_pb2, value_pb2
 from google.protobuf import any_pb2, descriptor_pb2, wrappers_pb2
 
 from router.ir import Route
-from router.translate.answers import not_implemented, not_ready
+from router.translate.answers import not_implemented
 from router.translate.forward import BUFFER_FILTER, body_limit, forwards
 from router.translate.hashing import COOKIE_FILTER
 from router.translate.headers import MEMBER_HEADER, MODEL_HEADER, header
@@ -88,11 +88,11 @@ def grpc_routes(routes: Sequence[Route]) -> Iterator[rc.Route]:
         member = f"%REQ({MODEL_HEADER})%"
         calls = _telling(route, _place(_INFER, named), member)
         questions = _telling(route, _place(_ANY_METHOD, named, below=True), member)
-        yield from _calls(route, [calls], [questions])
+        yield from forwards(route, [calls], [questions])
     unnamed = rc.HeaderMatcher(name=MODEL_HEADER, present_match=True, invert_match=True)
     if len(routes) == 1 and not routes[0].members:
         (route,) = routes
-        yield from _calls(route, [_place(_INFER, unnamed)], [_place(_ANY_METHOD, unnamed, below=True)])
+        yield from forwards(route, [_place(_INFER, unnamed)], [_place(_ANY_METHOD, unnamed, below=True)])
     elif routes:
         for route in routes:
             inference, *others = (
@@ -103,10 +103,10 @@ def grpc_routes(routes: Sequence[Route]) -> Iterator[rc.Route]:
                 )
                 for method, field in _NAME_FIELDS.items()
             )
-            yield from _calls(route, [inference], others)
+            yield from forwards(route, [inference], others)
         # Questions about the server name no model: any will do.
         anyone = next((route for route in routes if route.ready), routes[0])
-        yield from _calls(anyone, [], [_place(_SERVER_METHOD, unnamed, below=True)])
+        yield from forwards(anyone, [], [_place(_SERVER_METHOD, unnamed, below=True)])
         yield _reader(routes, _place(_ANY_METHOD, unnamed, below=True))
 
 
@@ -120,14 +120,6 @@ def _place(
 def _telling(route: Route, place: Place, member: str) -> Place:
     """The place, whose requests say which member they are for, if the route has any."""
     return replace(place, tells=(header(MEMBER_HEADER, member),)) if route.members else place
-
-
-def _calls(route: Route, inference: Sequence[Place], others: Sequence[Place]) -> Iterator[rc.Route]:
-    """The entries for one model."""
-    if route.ready:
-        yield from forwards(route, inference, others)
-    else:
-        yield from (not_ready(place.match()) for place in (*inference, *others))
 
 
 def _reader(routes: Sequence[Route], place: Place) -> rc.Route:

@@ -14,7 +14,7 @@ from google.protobuf import wrappers_pb2
 from router.ir import Route
 from router.translate.aliases import DESCRIPTIONS, inference_aliases, metadata_aliases, named_path
 from router.translate.aliases import problems as alias_problems
-from router.translate.answers import constant, no_such_model, not_published, not_ready
+from router.translate.answers import constant, no_such_model, not_published
 from router.translate.feedback import feedback_routes, no_monitor
 from router.translate.forward import forwards
 from router.translate.grpc import grpc_routes
@@ -109,8 +109,10 @@ def _virtual_host(domain: str, routes: Sequence[Route], *, published: bool, moni
         domains=[domain],
         routes=[
             *_fleet_routes(published=published),
-            *(entry for route in models for entry in _model_routes(route, monitored=monitored)),
-            # Envoy tries entries in order: what stands here costs the other protocols nothing.
+            # Envoy tries entries in order: no prediction at a protocol's path passes what is for anything else.
+            *(entry for route in models for entry in _prediction_routes(route, monitored=monitored)),
+            *(entry for route in models for entry in _alias_routes(route)),
+            *(entry for route in models for entry in _other_routes(route, monitored=monitored)),
             *grpc_routes(models),
             *([] if monitored or not published else [no_monitor()]),
             no_such_model() if published else not_published(),
@@ -125,15 +127,19 @@ def _fleet_routes(*, published: bool) -> Iterator[rc.Route]:
     yield from constant("/v2", '{"name":"tidegate","version":"2","extensions":[]}')
 
 
-def _model_routes(route: Route, *, monitored: bool) -> Iterator[rc.Route]:
-    inference = [*map(Place, inference_paths(route.model)), *inference_aliases(route), *member_places(route)]
-    metadata = [*map(Place, metadata_paths(route.model)), *metadata_aliases(route), *list_places(route)]
-    feedback = [*feedback_routes(route)] if monitored else []
-    if route.members:  # the members' places are all paths that begin as theirs do
-        yield from feedback
-    if route.ready:
-        yield from forwards(route, inference, metadata)
-    else:
-        yield from (not_ready(place.match()) for place in (*inference, *metadata))
-    if not route.members:
-        yield from feedback
+def _prediction_routes(route: Route, *, monitored: bool) -> Iterator[rc.Route]:
+    yield from forwards(route, [*map(Place, inference_paths(route.model))])
+    if route.members:  # their places are all paths that begin as theirs do, those for feedback among them
+        yield from feedback_routes(route) if monitored else [no_monitor()]
+        yield from forwards(route, [*member_places(route)])
+
+
+def _alias_routes(route: Route) -> Iterator[rc.Route]:
+    # Of two routes that have one path, whatever for, the first has it.
+    return forwards(route, inference_aliases(route), metadata_aliases(route))
+
+
+def _other_routes(route: Route, *, monitored: bool) -> Iterator[rc.Route]:
+    yield from forwards(route, metadata=[*map(Place, metadata_paths(route.model)), *list_places(route)])
+    if monitored and not route.members:
+        yield from feedback_routes(route)

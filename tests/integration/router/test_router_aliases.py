@@ -62,6 +62,21 @@ async def test_a_path_is_the_models_on_its_own_hosts_only(stack: Any, upstream: 
         assert (await stack.ask("/api/v1/predict", headers={"host": host})).version == version
 
 
+async def test_while_a_path_moves_from_model_to_model_both_go_on(stack: Any, upstream: Start, make_route: Any) -> None:
+    a, b, paths = await upstream("a"), await upstream("b"), Paths("/api/v1/predict")
+    had = make_route("b", (b, 10_000), paths=paths)
+    gets = make_route("a", (a, 10_000), paths=paths)
+    await stack.publish(make_route("a", (a, 10_000)), had)
+    # The two routes come one after the other, in any order.
+    await stack.router.publish([gets, had])
+    await stack.until(lambda: stack.router.status(gets.key).rejected is not None, "the second claim's refusal")
+    for path, version in (("/v2/models/a/infer", "a"), ("/v2/models/b/infer", "b"), ("/api/v1/predict", "b")):
+        assert (await stack.ask(path)).version == version
+    await stack.publish(gets, make_route("b", (b, 10_000)))
+    for path, version in (("/v2/models/a/infer", "a"), ("/v2/models/b/infer", "b"), ("/api/v1/predict", "a")):
+        assert (await stack.ask(path)).version == version
+
+
 async def test_no_other_path_is_the_models(stack: Any, upstream: Start, make_route: Any) -> None:
     await stack.publish(make_route("credit", (await upstream("v"), 10_000), paths=Paths("/api/v1/predict")))
     for path in ("/api/v1/predict/", "/api/v1/predict2", "/api/v1", "/api/v1/health", "/docs"):

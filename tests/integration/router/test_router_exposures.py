@@ -1,11 +1,12 @@
 """What replicas are told of who was exposed to them, on a real Envoy."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from router.ir import Condition, Cookie, Mirror, Selection
+from router.ir import Condition, Cookie, Mirror, Paths, Selection
 from router.split import choose
 from router.translate.headers import OWN_HEADERS
 from router.translate.routes import inference_paths, metadata_paths
@@ -117,12 +118,17 @@ async def test_copies_expose_nobody(stack: Any, upstream: Start, make_route: Any
 
 
 async def test_no_client_says_what_only_the_router_may_say(stack: Any, upstream: Start, make_route: Any) -> None:
-    replica = await upstream("v")
-    await stack.publish(make_route("m", (replica, 10_000)))
-    for path, body in (
-        *((path, b"{}") for path in inference_paths("m")),
-        *((path, None) for path in metadata_paths("m")),
-    ):
-        assert (await stack.ask(path, body, FORGED)).status == 200
-    assert len(replica.heads) == 6
-    assert not [head for head in replica.heads if "forged" in head]
+    replica, member = await upstream("v"), await upstream("w")
+    many = make_route("fleet", (member, 10_000))
+    many = replace(many, backends=tuple(replace(backend, members=True) for backend in many.backends))
+    await stack.publish(make_route("m", (replica, 10_000), paths=Paths("/predict", "/health")), many)
+    posted = (*inference_paths("m"), "/predict", "/v2/models/fleet.a/infer")
+    gotten = (*metadata_paths("m"), "/health", "/v2/models/fleet.a", "/v2/models/fleet/members")
+    for path in (*posted, *gotten):
+        assert (await stack.ask(path, b"{}" if path in posted else None, FORGED)).status == 200
+    for model in ("m", "fleet.a"):
+        call = {"content-type": "application/grpc", "tidegate-model": model}
+        assert (await stack.ask("/inference.GRPCInferenceService/ModelInfer", b"{}", FORGED | call)).status == 200
+    heads = [*replica.heads, *member.heads]
+    assert len(heads) == len(posted) + len(gotten) + 2
+    assert not [head for head in heads if "forged" in head]

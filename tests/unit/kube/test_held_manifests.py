@@ -34,3 +34,12 @@ def test_where_its_size_cannot_be_read_it_is_what_there_is(block: object) -> Non
 @pytest.mark.parametrize("block", [None, [], {}])
 def test_without_a_size_it_is_the_default(block: object) -> None:
     assert serving_of(block, ready=5) == Serving()
+
+
+@pytest.mark.parametrize("other", [{"of a newer release": "/metrics"}, {"docs": "no path"}, {"docs": None}])
+def test_its_paths_stay_its_own_where_another_cannot_be_read(other: dict[str, object]) -> None:
+    traffic = {"hosts": ["credit.test"], "paths": {"predict": "/predict"} | other, "match": "none"}
+    rollout = stand_in({"metadata": {"name": "credit", "namespace": "default"}, "spec": {"traffic": traffic}})
+    assert rollout is not None
+    assert rollout.spec.traffic.hosts == ("credit.test",)
+    assert rollout.spec.traffic.paths.given == {"predict": "/predict"}

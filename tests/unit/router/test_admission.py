@@ -96,3 +96,14 @@ def test_what_was_good_once_and_is_no_longer_is_dropped() -> None:
     admission.convict(admission.admitted(), {A.key: "impossible too"})
     assert admission.admitted() == {}
     assert admission.rejected(A.key) == "impossible"
+
+
+def test_what_cannot_be_translated_beside_the_others_is_tried_again_when_they_have_changed() -> None:
+    admission = Admission([A, B])
+    admission.publish([NEW_A, B])
+    admission.convict(admission.admitted(), {A.key: "B has it"})
+    assert admission.admitted() == {A.key: A, B.key: B}
+    assert admission.rejected(A.key) == "B has it"
+    admission.publish([NEW_A, NEW_B])
+    assert admission.admitted() == {A.key: NEW_A, B.key: NEW_B}
+    assert admission.rejected(A.key) is None

@@ -112,6 +112,15 @@ def test_the_second_claim_to_a_host_and_path_is_refused() -> None:
     build([replace(second, hosts=("b.test",)), replace(first, hosts=("a.test",))], LISTEN)
 
 
+def test_what_is_running_keeps_its_path_until_it_has_another() -> None:
+    first, second = replace(BASE, paths=Paths("/predict")), replace(BASE, key=RouteKey("z", "z"), model="z")
+    running = replace(second, paths=Paths("/predict"))
+    with pytest.raises(InvalidRoutes) as caught:
+        build([first, running], LISTEN, running={BASE.key: BASE, running.key: running})
+    assert caught.value.errors == {first.key: "path /predict on host * belongs to z/z"}
+    build([first, second], LISTEN, running={BASE.key: BASE, running.key: running})
+
+
 def test_the_consistency_check_reports_everything_that_is_wrong() -> None:
     empty = Resources({})
     broken = Snapshot({}, Resources({"x": b""}), Resources({"y": b""}), empty, empty, frozenset({"z"}))

@@ -6,7 +6,7 @@ import pytest
 from envoy.config.route.v3 import route_components_pb2 as rc
 
 from router.bootstrap import latency_bounds
-from router.ir import Backend, BackendKey, Endpoint, Mirror, Retry, Route, RouteKey
+from router.ir import Backend, BackendKey, Endpoint, Mirror, Paths, Retry, Route, RouteKey
 from router.translate.clusters import cluster_name, live_cluster, mirror_cluster
 from router.translate.routes import covers, route_configuration
 
@@ -113,3 +113,35 @@ def test_latency_bounds_grow_by_steps_that_envoys_histograms_can_tell_apart() ->
     assert all(a < b for a, b in pairwise(bounds))
     assert all(b <= 1.15 * a for a, b in pairwise(bounds[9:]))
     assert all(len(f"{bound:.0f}".rstrip("0")) <= 2 for bound in bounds)
+
+
+def paths(*routes: Route, monitored: bool = True, domain: str = "*") -> list[str]:
+    """Where the entries of one virtual host stand, in the order in which Envoy tries them."""
+    configuration = route_configuration(routes, monitored=monitored)
+    (host,) = (host for host in configuration.virtual_hosts if list(host.domains) == [domain])
+    return [entry.match.path or entry.match.prefix or entry.match.safe_regex.regex for entry in host.routes]
+
+
+def test_predictions_for_the_last_of_many_models_pass_nothing_but_predictions_for_the_others() -> None:
+    models = [f"m{index:03}" for index in range(200)]
+    found = paths(*(Route(RouteKey("default", model), model, backends=backends(10_000)) for model in models))
+    before = [path for path in found[: found.index("/v2/models/m199/infer")] if "/models/" in path]
+    assert len(before) == 199 * 3
+    assert all(path.endswith(("/infer", ":predict", "/predict")) for path in before)
+
+
+def test_a_path_is_that_of_the_route_which_names_the_host_whatever_it_is_for() -> None:
+    own = Route(RouteKey("z", "credit"), "credit", ("a.test",), backends(10_000), paths=Paths(health="/status"))
+    anywhere = Route(RouteKey("a", "loans"), "loans", backends=backends(10_000), paths=Paths(predict="/status"))
+    configuration = route_configuration([own, anywhere])
+    (host,) = (host for host in configuration.virtual_hosts if list(host.domains) == ["a.test"])
+    first = next(entry for entry in host.routes if entry.match.path == "/status")
+    assert first.route.prefix_rewrite == "/api/v1/models/credit/health"
+
+
+@pytest.mark.parametrize("monitored", [True, False])
+def test_feedback_about_a_member_never_reaches_a_replica(monitored: bool) -> None:
+    many = Route(RouteKey("default", "fleet"), "fleet", backends=(Backend("v1", 10_000, members=True),))
+    found = paths(many, monitored=monitored)
+    feedback = next(index for index, path in enumerate(found) if path.endswith("[^/]+/feedback"))
+    assert feedback < found.index("/api/v1/models/fleet.")
