@@ -238,13 +238,13 @@ class Connection(asyncio.Protocol):
         exchanges = self._exchanges
         transport = self._transport
         exchange = exchanges.popleft()
-        reply = cast("bytes", exchange.reply)
+        replies = [cast("bytes", exchange.reply)]
         while exchanges and (following := exchanges[0].reply) is not None:
             exchange = exchanges.popleft()
-            reply += following
+            replies.append(following)
         if transport.is_closing():
             return  # the client has gone, and `connection_lost` is about to say so
-        transport.write(reply)
+        transport.write(b"".join(replies))
         if exchange.closes:
             self._clock = self._site.loop.time()
             transport.write_eof()

@@ -64,9 +64,12 @@ class Location:
 
     @property
     def name(self) -> str:
-        """What the model's file or folder is called. Never empty, `.` or `..`, and without a slash."""
-        if self.scheme == "models":
-            return re.split("[/@]", self.path)[0]
+        """What the model's file or folder is called. Never empty, `.` or `..`, and without a slash or a NUL."""
+        name = re.split("[/@]", self.path)[0] if self.scheme == "models" else self._last
+        return "model" if name in ("", ".", "..") or "\0" in name else name
+
+    @property
+    def _last(self) -> str:
         last = self.path.rstrip("/").rpartition("/")[2]
         decoded = unquote(last) if self.scheme in ("http", "https", "pvc") else last
         return last if not decoded.isprintable() or "/" in decoded or decoded in ("", ".", "..") else decoded

@@ -48,9 +48,10 @@ class Cache:
     root: Path
     budget: int
 
-    def find(self, sha256: str) -> Entry | None:
+    def find(self, sha256: str, name: str = "") -> Entry | None:
         """The entry with this content. It is hashed again before it is used: one that was damaged is dropped.
 
+        A file is also given the `name` by which it is asked for, for runtimes go by suffixes.
         Raises `ArtifactMismatch` for what is no SHA-256, and so could lead out of the cache.
         """
         if len(sha256) != 64 or not set(sha256) <= set("0123456789abcdef"):
@@ -62,6 +63,7 @@ class Cache:
         try:
             path = next(folder.iterdir(), None)
             if path is not None and digest(path) == sha256:
+                path = _called(path, name)
                 os.utime(folder)
                 entry, lease = Entry(path, sha256, lease), -1
                 return entry
@@ -99,7 +101,7 @@ class Cache:
                 folder.rename(self.root / sha256)
             except OSError:
                 # Another replica was faster: its entry has the same content, unless it was damaged and is dropped now.
-                if (entry := self.find(sha256)) is not None:
+                if (entry := self.find(sha256, path.name)) is not None:
                     os.close(lease)
                     return entry
                 folder.rename(self.root / sha256)
@@ -166,6 +168,16 @@ def _lock(folder: Path, how: int) -> int | None:
         pass
     os.close(lease)
     return None
+
+
+def _called(path: Path, name: str) -> Path:
+    """A cached file by another name, which is added beside its own, if that has another suffix."""
+    if not name or Path(name).suffix == path.suffix or not path.is_file():
+        return path
+    other = path.with_name(name)
+    with suppress(FileExistsError):
+        other.hardlink_to(path)
+    return other
 
 
 def _used(folder: Path) -> float:

@@ -103,7 +103,9 @@ def _is_in(host: str, networks: tuple[Network, ...]) -> bool:
 
 
 def _is_public(address: Address) -> bool:
-    """Not private, loopback, link-local, multicast, unspecified or reserved: the registries of IANA."""
+    """Not private, loopback, link-local, site-local, multicast, unspecified or reserved: the registries of IANA."""
+    if isinstance(address, IPv6Address) and address.is_site_local:
+        return False
     return address.is_global and not (address.is_multicast or address.is_reserved or address.is_unspecified)
 
 

@@ -34,22 +34,34 @@ def copy(location: Location, settings: ArtifactSettings, target: Path) -> Path:
         path = named.resolve(strict=True)
     except (OSError, RuntimeError, ValueError) as error:
         raise ArtifactNotFound(f"there is nothing at {named}") from error
-    if location.scheme == "pvc" and settings.claims is not None:
-        claim = (settings.claims / location.authority).resolve()
-        if not path.is_relative_to(claim):
-            raise ArtifactNotFound(f"{named} leads out of the claim {location.authority}")
+    _require_within_claim(path, named, location, settings)
     if target.resolve().is_relative_to(path):
         raise ArtifactNotFound(f"{named} is no model's folder: the cache for models lies within it")
     _copy(path, target / path.name)
     return target / path.name
 
 
-def read_beside(path: Path, limit: int) -> bytes | None:
-    """Up to `limit` bytes of a regular file; None if there is none. Raises `OSError`."""
-    if not path.is_file():
+def read_beside(location: Location, settings: ArtifactSettings, suffix: str, limit: int) -> bytes | None:
+    """Up to `limit` bytes of the regular file beside a model; None if there is none.
+
+    Raises `ArtifactNotFound` for one that is not in the model's claim, `UnsupportedModel`, `OSError`.
+    """
+    model = named_path(location, settings)
+    named = model.with_name(model.name + suffix)
+    if not named.is_file():
         return None
+    path = named.resolve()
+    _require_within_claim(path, named, location, settings)
     with path.open("rb") as file:
         return file.read(limit)
+
+
+def _require_within_claim(path: Path, named: Path, location: Location, settings: ArtifactSettings) -> None:
+    """Refuse what symbolic links on the way from `named` to `path` lead out of its claim to."""
+    if location.scheme != "pvc" or settings.claims is None:
+        return
+    if not path.is_relative_to((settings.claims / location.authority).resolve()):
+        raise ArtifactNotFound(f"{named} leads out of the claim {location.authority}")
 
 
 def _copy(path: Path, target: Path) -> None:

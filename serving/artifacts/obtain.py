@@ -107,10 +107,10 @@ class _Origin:
         if self.source.sha256 is None:
             return self._bring(cache, None)
         wanted = self.source.sha256.lower()
-        if (entry := cache.find(wanted)) is not None:
+        if (entry := cache.find(wanted, self.location.name)) is not None:
             return entry
         with cache.alone(wanted):
-            return cache.find(wanted) or self._bring(cache, wanted)
+            return cache.find(wanted, self.location.name) or self._bring(cache, wanted)
 
     def is_signed(self, path: Path) -> bool:
         """Whether a key vouches for the model. Asked where every model must be signed, or nothing else vouches."""
@@ -139,8 +139,7 @@ class _Origin:
         if self.location.scheme == "models":
             return None
         if self.location.scheme in local.SCHEMES:
-            path = local.named_path(self.location, self.settings)
-            content = local.read_beside(path.with_name(path.name + suffix), largest + 1)
+            content = local.read_beside(self.location, self.settings, suffix, largest + 1)
             if content is not None and len(content) > largest:
                 raise ArtifactTooLarge(f"it is larger than {largest >> 20} MiB")
             return content

@@ -4,10 +4,11 @@ import os
 import shutil
 from importlib import import_module
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from serving.artifacts import objects
-from serving.errors import ArtifactUnavailable, UnsupportedModel
+from serving.artifacts.settings import ArtifactSettings
+from serving.errors import ArtifactRefused, ArtifactUnavailable, UnsupportedModel
 from serving.uri import BadUri, Location, parse
 
 VARIABLES: Final = ("MLFLOW_REGISTRY_URI", "MLFLOW_TRACKING_URI")
@@ -39,8 +40,19 @@ def fetch(location: Location, target: Path, largest: int) -> None:
     if stored is not None and stored.scheme in objects.PACKAGES:
         objects.fetch(stored, target, largest)
         return
+    repository = repositories.get_artifact_repository(place)
+    if _is_local(repository) and "file" not in ArtifactSettings.read(os.environ).schemes:
+        raise ArtifactRefused("the registry names a place in the file system, and models may not come by file:")
     target.mkdir()
-    copied = Path(repositories.get_artifact_repository(place).download_artifacts("", str(target)))
+    copied = Path(repository.download_artifacts("", str(target)))
     if copied != target:
         shutil.copytree(copied, target, dirs_exist_ok=True)
     (target / _NOT_THE_MODELS).unlink(missing_ok=True)
+
+
+def _is_local(repository: Any) -> bool:
+    """Whether files come from the node's own file system, perhaps by way of a run or of another model."""
+    while (inner := getattr(repository, "repo", None)) is not None:
+        repository = inner
+    local = import_module("mlflow.store.artifact.local_artifact_repo")
+    return isinstance(repository, local.LocalArtifactRepository)

@@ -1,6 +1,7 @@
 """What the protocols share: reading JSON, and the shape of a decoded request."""
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -117,8 +118,7 @@ def by_name(inputs: Sequence[Sent]) -> dict[str, Sent]:
     """The inputs by their names. Raises `RequestError` when one comes twice."""
     named = {each[0]: each for each in inputs}
     if len(named) < len(inputs):
-        names = [each[0] for each in inputs]
-        twice = next(name for name in names if names.count(name) > 1)
+        twice = next(name for name, count in Counter(each[0] for each in inputs).items() if count > 1)
         raise RequestError(400, "duplicate_input", f"input {twice} comes twice")
     return named
 

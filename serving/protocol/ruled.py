@@ -111,6 +111,9 @@ class RuledTable(Table):
         return self._by_column(values, None, width, partial(named_cell, field, width, self.names))
 
     def _by_column(self, values: Values, datatype: str | None, width: int, locate: Locate) -> np.ndarray:
+        only = self._columns[0]
+        if not self.names and not only.rule.spec.unique:  # one rule for all values, however many columns were sent
+            return only.read(values, datatype, locate).astype(self._dtype, copy=False).reshape(-1, width)
         return self._joined(
             partial(column.read, values[place::width], datatype, partial(_in_column, locate, width, place))
             for place, column in self._each(width)

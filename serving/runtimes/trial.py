@@ -3,11 +3,14 @@
 The C++ readers of XGBoost (UBJSON) and LightGBM trust what they read: a file that was cut off or damaged can end the
 process, or keep it busy for ever, where an error was due. Run as a script, this module opens the file and predicts four
 rows through the library's C interface, which takes a few hundredths of a second; the file's process bears what comes of
-it. That says nothing about branches that these rows do not take: `spec.model.sha256` is what tells a damaged file for
+it, and may take only so much memory as the file's size explains: a small one may say that it has billions of columns.
+That says nothing about branches that these rows do not take: `spec.model.sha256` is what tells a damaged file for
 certain.
 """
 
 import ctypes
+import os
+import resource
 import signal
 import subprocess
 import sys
@@ -18,6 +21,9 @@ from typing import Any
 
 SECONDS = 120
 """How long a file may take."""
+
+MEMORY = 1 << 30
+"""Bytes that the process may take for any file, beside 64 for each of the file's own."""
 
 ROWS = (0.0, 1e9, -1e9, float("nan"))
 """What all columns of a row hold."""
@@ -33,9 +39,10 @@ def reason_against(module: ModuleType, file: Path) -> str | None:
     if shared is None:
         return None
     command = [sys.executable, "-I", "-S", __file__, name, str(shared), str(file)]
+    alone = {**os.environ, "OMP_NUM_THREADS": "1"}  # the stacks of threads are memory too
     try:
         done = subprocess.run(  # noqa: S603 - this interpreter, this module
-            command, capture_output=True, text=True, errors="replace", timeout=SECONDS, check=False
+            command, capture_output=True, text=True, errors="replace", env=alone, timeout=SECONDS, check=False
         )
     except subprocess.TimeoutExpired:
         return f"reading it and predicting a row took more than {SECONDS} seconds"
@@ -95,8 +102,13 @@ def _checked(last_error: Any) -> Callable[[int], None]:
 
 if __name__ == "__main__":
     _, name, shared, file = sys.argv
+    most = MEMORY + 64 * Path(file).stat().st_size if Path(file).exists() else MEMORY
+    resource.setrlimit(resource.RLIMIT_DATA, (most, most))
     try:
         {"lightgbm": _lightgbm, "xgboost": _xgboost}[name](ctypes.CDLL(shared), file)
     except _Failed as failed:
         print(str(failed).strip().splitlines()[0])  # noqa: T201 - the answer of this process
+        sys.exit(1)
+    except MemoryError:
+        print(f"it takes more than {most} bytes of memory to predict {len(ROWS)} rows")  # noqa: T201 - as above
         sys.exit(1)

@@ -1,5 +1,6 @@
 """The cluster's policy: what it says, what it makes of pickles, and that nothing of what is secret is told."""
 
+import os
 import pickle
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from serving.errors import (
 )
 from serving.runtimes import load
 from serving.spec import ModelSource
+from serving.uri import parse
 
 PREFIX = "TIDEGATE_ARTIFACT_"
 
@@ -163,6 +165,33 @@ def test_a_scheme_that_the_policy_leaves_out_is_refused_even_for_files(tmp_path,
         obtain(ModelSource("file:///model", "sklearn"), tmp_path)
 
 
+@pytest.mark.parametrize(("schemes", "comes"), [("models", False), ("models,file", True)])
+def test_a_registry_leads_to_local_files_only_where_uris_may(tmp_path, schemes, comes):
+    store, model = tmp_path / "store", tmp_path / "model-1"
+    model.mkdir()
+    (model / "MLmodel").write_text("flavors")
+    environ = {**os.environ, "MLFLOW_ALLOW_FILE_STORE": "true", "MLFLOW_TRACKING_URI": store.as_uri()}
+    program = (
+        "import sys; from mlflow.tracking import MlflowClient; client = MlflowClient(sys.argv[1], sys.argv[1]); "
+        "client.create_registered_model('iris'); client.create_model_version('iris', sys.argv[2])"
+    )
+    subprocess.run([sys.executable, "-c", program, store.as_uri(), model.as_uri()], env=environ, check=True)
+    environ[f"{PREFIX}SCHEMES"] = schemes
+    source = ModelSource("models:/iris/1", "mlflow")
+    if comes:
+        assert (obtain(source, tmp_path / "cache", environ).path / "MLmodel").is_file()
+    else:
+        with pytest.raises(ArtifactRefused, match="a place in the file system, and models may not come by file:"):
+            obtain(source, tmp_path / "cache", environ)
+
+
+@pytest.mark.parametrize(
+    "uri", ["models:/../1", "models:/.@champion", "file:///models/..", "file:////", "file:///a%00b"]
+)
+def test_no_model_is_called_like_a_place_in_the_cache(uri):
+    assert parse(uri).name == "model"
+
+
 @pytest.mark.parametrize(
     ("uri", "package", "extra"),
     [
@@ -222,6 +251,12 @@ def test_a_path_cannot_lead_out_of_its_claim(claims, tmp_path, path):
         obtain(ModelSource(f"pvc://team-a/{path}", "sklearn"), tmp_path / "cache")
 
 
+def test_what_lies_beside_a_model_cannot_lead_out_of_its_claim(claims):
+    (claims / "team-a" / "iris 1.metrics.json").symlink_to(claims / "team-b" / "secret")
+    with pytest.raises(ArtifactNotFound, match="leads out of the claim team-a"):
+        read_beside(ModelSource("pvc://team-a/iris%201", "sklearn"), ".metrics.json", 1000)
+
+
 def test_a_claim_that_is_not_mounted_is_named_with_the_chart_value(claims, tmp_path, tell):
     with pytest.raises(UnsupportedModel, match=r"the claim team-c is not mounted .* the chart's models\.claims"):
         obtain(ModelSource("pvc://team-c/iris", "sklearn"), tmp_path / "cache")
@@ -234,12 +269,14 @@ def test_what_is_secret_is_not_told():
     environ = {
         "AWS_SECRET_ACCESS_KEY": "wJalrX",
         "DB_PASSWORD": "hunter22",
+        "AZURE_STORAGE_KEY": "/zI2+/A=",
         "TOKEN_FILE": "/etc/token",
         "HOME": "/root",
     }
     said = redact(
-        "wJalrX at https://me:pw@host/p?X-Amz-Signature=abc&b=c\n(hunter22) AccountKey=xyz;x sig=123 /etc/token",
+        "wJalrX at https://me:pw@host/p?X-Amz-Signature=abc&b=c\n(hunter22) AccountKey=xyz;x sig=123 /etc/token "
+        "/zI2+/A=",
         environ,
     )
-    assert said == "*** at https://***@host/p?*** (***) AccountKey=***;x sig=*** /etc/token"
+    assert said == "*** at https://***@host/p?*** (***) AccountKey=***;x sig=*** /etc/token ***"
     assert len(redact("x" * 10_000, {})) == LONGEST

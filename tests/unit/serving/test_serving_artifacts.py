@@ -46,6 +46,22 @@ def test_a_folders_digest_is_what_its_documented_shell_line_prints(folder):
     assert digest(folder) == shell.stdout.split()[0]
 
 
+def test_a_line_break_in_a_path_does_not_make_one_file_look_like_two(folder, tmp_path):
+    other = tmp_path / "other"
+    name = f"model.pkl\n{hashlib.sha256(b'two').hexdigest()}  sub/notes.txt"
+    (other / name).parent.mkdir(parents=True)
+    (other / name).write_bytes(b"one")
+    assert digest(other) != digest(folder)
+
+
+def test_an_unusual_path_is_written_as_sha256sum_writes_it(tmp_path):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "a\\b").write_bytes(b"one")
+    shell = subprocess.run(["sha256sum", "a\\b"], cwd=folder, capture_output=True, check=True)
+    assert digest(folder) == hashlib.sha256(shell.stdout).hexdigest()
+
+
 def test_a_copy_in_the_cache_is_used_not_the_source(file, cache):
     kept = obtain(source(file), cache).path
     file.write_bytes(b"second")
@@ -69,6 +85,17 @@ def test_what_was_promised_comes_from_the_cache_when_the_source_is_gone(file, ca
 def test_the_same_content_is_kept_once(file, cache):
     assert obtain(source(file), cache).path == obtain(source(file), cache).path
     assert len(list(cache.iterdir())) == 1
+
+
+@pytest.mark.parametrize("promised", [True, False])
+def test_the_same_content_by_a_name_with_another_suffix_is_kept_by_both(file, cache, promised):
+    first = obtain(source(file), cache)
+    other = file.rename(file.with_suffix(".pkl"))
+    artifact = obtain(source(other, first.sha256 if promised else None), cache)
+    assert artifact.path.name == "model.pkl"
+    assert artifact.path.read_bytes() == b"first"
+    assert artifact.sha256 == first.sha256
+    assert first.path.is_file()
 
 
 def test_other_bytes_than_promised_are_refused_and_not_kept(file, cache):

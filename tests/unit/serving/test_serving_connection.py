@@ -146,6 +146,19 @@ def test_pipelined_answers_keep_the_order_of_the_requests(client):
     assert client.statuses == [200, 202, 203]
 
 
+def test_answers_that_waited_for_an_earlier_one_are_put_together_at_once(client):
+    class Reply(bytes):
+        def __radd__(self, other):
+            raise AssertionError("all answers before it are copied once more")
+
+    client.send(get() * 4)
+    for exchange in client.asked[1:]:
+        exchange.answer(200, b"{}")
+        exchange.reply = Reply(exchange.reply)
+    client.asked[0].answer(200, b"{}")
+    assert client.statuses == [200] * 4
+
+
 def test_head_gets_the_head_only(client):
     client.send(b"HEAD / HTTP/1.1\r\n\r\n")
     client.asked[0].answer(200, b"12345")

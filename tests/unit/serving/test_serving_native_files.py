@@ -1,10 +1,13 @@
 """What runtimes share: finding a model's file, importing a library, trying a native file in a process of its own."""
 
+import json
 from importlib import import_module
 from types import ModuleType
 
 import lightgbm
+import numpy as np
 import pytest
+import xgboost
 
 from serving.errors import UnloadableModel, UnsupportedModel
 from serving.runtimes import files, trial
@@ -48,3 +51,13 @@ def test_a_library_without_a_shared_object_of_its_own_tries_nothing(tmp_path):
 @pytest.mark.parametrize("name", ["xgboost", "lightgbm"])
 def test_a_file_that_is_not_there_is_told_by_the_library(tmp_path, name):
     assert trial.reason_against(import_module(name), tmp_path / "model.ubj")
+
+
+@pytest.mark.parametrize("says", ["num_feature", "num_class"])
+def test_a_small_file_that_says_it_is_huge_is_refused(tmp_path, says):
+    rows = np.random.default_rng(0).normal(size=(20, 3))
+    model = json.loads(xgboost.train({}, xgboost.DMatrix(rows, rows[:, 0]), 1).save_raw("json"))
+    model["learner"]["learner_model_param"][says] = "60000000"
+    file = tmp_path / "model.json"
+    file.write_text(json.dumps(model))
+    assert trial.reason_against(xgboost, file) is not None

@@ -17,7 +17,7 @@ from sklearn.linear_model import LogisticRegression
 
 from serving.errors import InvalidInput, RequestError, SignatureMismatch
 from serving.protocol.named import NamedCodec
-from serving.protocol.ruled import RuledTable
+from serving.protocol.ruled import Column, RuledTable
 from serving.protocol.table import Table
 from serving.protocol.tensors import make_reader
 from serving.protocol.v1 import V1Codec
@@ -255,6 +255,19 @@ def test_a_rule_of_a_table_without_names_holds_for_all_its_columns():
     described = Signature("test", 2, (), InputSpec("x", max=3), OUTPUTS)
     assert v1(described, [[1, 3]]).tolist() == [[1, 3]]
     assert told(problems(v1, described, [[1, 3], [4, 1]])) == [(1, "0", "must be at most 3, not 4")]
+
+
+def test_one_rule_for_any_number_of_columns_is_looked_at_once(monkeypatch):
+    asked, read = [], Column.read
+    monkeypatch.setattr(Column, "read", lambda self, *given: asked.append(given) or read(self, *given))
+    table = make_reader(Signature("test", None, (), InputSpec("x", max=3), OUTPUTS), 100)
+    values = np.ones(2000)
+    assert table.from_inputs([("x", [2, 1000], "FP64", values)]).shape == (2, 1000)
+    values[[7, 1500]] = 4
+    with pytest.raises(InvalidInput) as refused:
+        table.from_inputs([("x", [2, 1000], "FP64", values)])
+    assert [each.row for each in refused.value.problems] == [0, 1]
+    assert len(asked) == 2
 
 
 class TestTensors:

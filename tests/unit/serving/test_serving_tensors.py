@@ -5,7 +5,7 @@ import orjson
 import pytest
 
 from serving.errors import RequestError
-from serving.protocol.base import Query
+from serving.protocol.base import Query, by_name
 from serving.protocol.named import NamedCodec
 from serving.protocol.table import Table
 from serving.protocol.tensors import TensorReader, make_reader
@@ -217,3 +217,22 @@ def test_an_output_that_a_model_does_not_give_is_said_to_be_unknown():
 def test_the_signature_decides_who_reads():
     assert isinstance(make_reader(ONE, 1), TensorReader)
     assert isinstance(make_reader(Signature("test", 2, (), InputSpec("x"), OUTPUTS), 1), Table)
+
+
+class Name(str):
+    """Text that counts how often it is compared."""
+
+    compared = 0
+
+    def __eq__(self, other):
+        Name.compared += 1
+        return str.__eq__(self, other)
+
+    __hash__ = str.__hash__
+
+
+def test_finding_the_input_that_comes_twice_takes_no_longer_than_reading_the_names():
+    names = [*map(str, range(1000)), "last", "last"]
+    with pytest.raises(RequestError, match="input last comes twice"):
+        by_name([(Name(name), [0], "BOOL", []) for name in names])
+    assert Name.compared < 10 * len(names)
