@@ -44,6 +44,7 @@ class Exchange:
         "body",
         "cancel",
         "closes",
+        "ended",
         "headers",
         "json_bytes",
         "key",
@@ -96,6 +97,8 @@ class Exchange:
         """`time.monotonic()` of when the request was complete; 0 where no records are kept."""
         self.headers: Mapping[str, str] | None = None
         """All of the request's by their names in lower case, where the model wants to know them."""
+        self.ended = began
+        """The same of when it was answered."""
         self.reply: bytes | None = None
         """The answer's bytes, once it is there."""
         self.cancel: Callable[[], None] | None = None

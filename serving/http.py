@@ -228,10 +228,13 @@ class Connection(asyncio.Protocol):
             headers,
             b"" if exchange.method == b"HEAD" else body,
         )
+        recorder = site.recorder
+        if recorder is not None:
+            exchange.ended = monotonic()  # before the client has it, who may look at a clock at once
         if exchange is exchanges[0]:
             self._flush()
-        if site.recorder is not None:
-            site.recorder.add(exchange, status)
+        if recorder is not None:
+            recorder.add(exchange, status)
 
     def _flush(self) -> None:
         """Write the answers at the front of the queue that are there."""

@@ -1,7 +1,6 @@
 """What was asked of each member. There are as many as the catalogue has names, whatever clients ask for."""
 
 from dataclasses import dataclass
-from time import monotonic
 
 from serving.exchange import Exchange
 from serving.site import Recording
@@ -33,7 +32,7 @@ class Tally:
             counts = self.of(exchange.member)
             counts.requests += 1
             counts.errors += status >= 500
-            counts.seconds += monotonic() - exchange.began
+            counts.seconds += exchange.ended - exchange.began
         if self._then is not None:
             self._then.add(exchange, status)
 

@@ -10,7 +10,6 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Container
-from time import monotonic
 
 from serving.exchange import Exchange
 from serving.records.brief import brief_inputs, brief_outputs
@@ -58,7 +57,7 @@ class Recorder:
         rows = exchange.rows
         if rows is None and exchange.url not in self._paths and exchange.url.partition(b"?")[0] not in self._paths:
             return
-        config, ended = self._config, monotonic()
+        config = self._config
         request_id = exchange.request_id
         if rows is not None and self._sampling.chooses(request_id):
             gathered, outputs = self._valued, exchange.outputs
@@ -75,7 +74,7 @@ class Recorder:
         plain = gathered.plain
         plain += (
             request_id,
-            ended,
+            exchange.ended,
             exchange.began,
             status,
             0 if rows is None else len(rows),

@@ -43,6 +43,16 @@ def test_a_record_says_who_asked_what_and_what_came_back(monitor):
     }
 
 
+def test_no_record_says_a_later_time_than_that_at_which_the_client_had_its_answer(monitor):
+    had = {}
+    with serving(monitor.url) as (_, client):
+        for name in ids(200):
+            client.post(INFER, json=infer([1, 2]), headers={"x-request-id": name})
+            had[name] = time.time() * 1e6
+    assert {record["id"] for record in monitor.records} == had.keys()
+    assert all(record["at"] <= had[record["id"]] + 100 for record in monitor.records)  # two clocks are compared
+
+
 def test_every_protocol_is_recorded_and_nothing_but_inference(monitor):
     with serving(monitor.url) as (_, client):
         client.get("/v2/health/ready")
