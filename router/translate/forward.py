@@ -11,7 +11,7 @@ from envoy.type.matcher.v3 import string_pb2
 from envoy.type.v3 import percent_pb2
 from google.protobuf import any_pb2, wrappers_pb2
 
-from router.ir import BackendKey, Mirror, Retry, Route
+from router.ir import BackendKey, Mirror, Route
 from router.translate.answers import not_ready
 from router.translate.clusters import cluster_name
 from router.translate.hashing import COOKIE_FILTER, Draw, cookie_reader, draws, key_headers
@@ -31,6 +31,9 @@ BUFFER_FILTER = "envoy.filters.http.buffer"
 HOST_PICKS = 30
 """How often a replica is picked for a retry until it is another one. A dead replica has the fewest requests under way,
 so that of two the balancer picks it three times of four: with five picks one retry in five went there again."""
+MEMBER_ATTEMPTS = 4
+"""How often at least a request to one of many models may be tried again. A replica with more than its share of requests
+passes the next one on to another, be that a dead one that was picked before: it is ejected after three failures."""
 RETRY_BACKOFF_SECONDS = (0.01, 0.1)
 """The mean of the first pause before a retry, and the longest."""
 
@@ -113,7 +116,7 @@ def _action(route: Route) -> rc.RouteAction:
         timeout=duration(route.timeout_seconds),
         # The connection manager's own limit must not cut off a model that may take longer.
         idle_timeout=duration(2 * route.timeout_seconds),
-        retry_policy=_retry_policy(route.retry),
+        retry_policy=_retry_policy(route),
     )
 
 
@@ -132,18 +135,20 @@ def _weighted_clusters(route: Route, *, exposures: bool) -> rc.WeightedCluster:
     )
 
 
-def _retry_policy(retry: Retry) -> rc.RetryPolicy | None:
+def _retry_policy(route: Route) -> rc.RetryPolicy | None:
     """Try again on another replica if there is one.
 
     There is no timeout per try: a slow model is slow on every replica, and trying it again would only add load.
     A full queue (503) of one replica is worth a try on another, after a pause, within the cluster's retry budget.
     """
+    retry = route.retry
     if retry.attempts == 0:
         return None
+    attempts = max(retry.attempts, MEMBER_ATTEMPTS) if route.members else retry.attempts
     first, longest = RETRY_BACKOFF_SECONDS
     return rc.RetryPolicy(
         retry_on=_IDEMPOTENT if retry.idempotent else _ALWAYS_SAFE,
-        num_retries=wrappers_pb2.UInt32Value(value=retry.attempts),
+        num_retries=wrappers_pb2.UInt32Value(value=attempts),
         retriable_status_codes=[502, 503, 504] if retry.idempotent else [],
         retry_host_predicate=[
             rc.RetryPolicy.RetryHostPredicate(

@@ -129,12 +129,14 @@ async def test_a_hot_member_spreads_over_the_replicas(stack, host: Host) -> None
 
     url = f"http://127.0.0.1:{stack.listen.port}/v2/models/fleet.m007/infer"
     async with httpx.AsyncClient(timeout=30, limits=httpx.Limits(), trust_env=False) as client:
-        waiting = [asyncio.create_task(client.post(url, content=BODY)) for _ in range(24)]
-        await stack.until(lambda: sum(in_flight()) == 24, "24 requests in flight")
+        waiting = []
+        for count in range(1, 25):  # one by one: Envoy counts what has reached a replica, not what is on its way
+            waiting.append(asyncio.create_task(client.post(url, content=BODY)))
+            await stack.until(lambda count=count: sum(in_flight()) == count, f"{count} requests in flight")
         spread = in_flight()
         for _, catalogue in hosts:
             catalogue.gate.set()
-        assert min(spread) >= 2, "both have work: requests that come at once may be counted late"
+        assert min(spread) >= 5, "nobody has more than 150 % of the mean, and a request"
         assert [answer.status_code for answer in await asyncio.gather(*waiting)] == [200] * 24
 
 
