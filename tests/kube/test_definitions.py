@@ -15,18 +15,9 @@ from operators.status import Condition, Phase, RolloutStatus
 from router.ir import Backend, Endpoint, Mirror, Route, RouteKey
 from router.modelroute import route_of, spec_of
 from tests.kube.apiserver import ApiServer
-from tests.unit.core.bad_manifests import (
-    BAD,
-    BAD_STRATEGIES,
-    CHECKS,
-    GOOD,
-    MANIFEST,
-    MATCH,
-    STEPS,
-    WEB,
-    with_field,
-    with_fields,
-)
+from tests.unit.core.bad_manifests import BAD
+from tests.unit.core.manifest_parts import CHECKS, MANIFEST, MATCH, STEPS, WEB, with_field, with_fields
+from tests.unit.core.strategy_manifests import BAD_STRATEGIES, GOOD
 
 INPUTS: Final = "spec.model.inputs"
 EXAMPLES = Path(__file__).parents[2] / "deployments" / "examples"

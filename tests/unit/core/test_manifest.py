@@ -3,7 +3,9 @@
 from typing import Any
 
 import pytest
-from bad_manifests import BAD, BAD_STEPS, BAD_STRATEGIES, GOOD, MANIFEST, with_field, with_fields
+from bad_manifests import BAD
+from manifest_parts import MANIFEST, with_field, with_fields
+from strategy_manifests import BAD_STEPS, BAD_STRATEGIES, GOOD
 
 from operators.api import InvalidManifest, ModelRollout, RolloutKey, manifest_to_json, parse_manifest
 from operators.api.fields import basis_points, format_duration, format_time, parse_duration, parse_quantity, parse_time
