@@ -1,8 +1,5 @@
 """KServe's own classes, with KServe's own package, get what they get at home."""
 
-import subprocess
-from pathlib import Path
-
 import pytest
 
 ROWS = {"name": "x", "shape": [2, 2], "datatype": "FP32", "data": [1, 2, 3, 4]}
@@ -18,13 +15,6 @@ def hosted(host):
     models["unproven"] = {"class": "for_kserve:Doubler", "env": {"TIDEGATE_ARTIFACT_CODE": "verified"}}
     models["declared"] = {"class": "for_kserve:Doubler", "inputs": [["x", "FP32", [-1, 2]]]}
     return host("kserve", models)
-
-
-def test_a_replica_can_run_beside_kserve(python):
-    project = Path(__file__).parents[3]
-    command = [python("kserve"), "-c", "import kserve, serving.replica"]
-    done = subprocess.run(command, cwd=project, capture_output=True, text=True, timeout=180, check=False)
-    assert done.returncode == 0, done.stderr
 
 
 def test_one_class_answers_v1_v2_and_named_fields(hosted):

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import subprocess
 from pathlib import Path
 
 import joblib
@@ -21,13 +20,6 @@ def hosted(host):
     models["told"] = {"class": "for_mlserver:Doubler", "env": {"MLSERVER_MODEL_EXTRA": '{"factor": 3}'}}
     models["wrong"] = {"class": "for_mlserver:Doubler", "env": {"MLSERVER_MODEL_MAX_BATCH_SIZE": "many"}}
     return host("mlserver", models)
-
-
-def test_a_replica_can_run_beside_mlserver(python):
-    project = Path(__file__).parents[3]
-    command = [python("mlserver"), "-c", "import mlserver, serving.replica"]
-    done = subprocess.run(command, cwd=project, capture_output=True, text=True, timeout=180, check=False)
-    assert done.returncode == 0, done.stderr
 
 
 def test_a_class_decodes_with_its_codecs_and_answers_in_every_protocol(hosted):

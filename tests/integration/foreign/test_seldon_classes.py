@@ -2,8 +2,6 @@
 
 import base64
 import json
-import subprocess
-from pathlib import Path
 
 import pytest
 
@@ -25,13 +23,6 @@ def hosted(host):
     ):
         models[name] = {"class": "for_seldon:Doubler", "env": {"PREDICTIVE_UNIT_PARAMETERS": text}}
     return host("seldon", models)
-
-
-def test_a_replica_can_run_beside_seldon_core(python):
-    project = Path(__file__).parents[3]
-    command = [python("seldon"), "-c", "import seldon_core.seldon_methods, serving.replica"]
-    done = subprocess.run(command, cwd=project, capture_output=True, text=True, timeout=180, check=False)
-    assert done.returncode == 0, done.stderr
 
 
 def test_a_component_answers_with_its_class_names_tags_and_metrics(hosted):

@@ -3,30 +3,11 @@
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from monitorkit import Clock, running
+from postgresql import PostgreSQL, emptied
 
-pytest.register_assert_rewrite(
-    "analystcases",
-    "auditcases",
-    "comparisoncases",
-    "driftcases",
-    "evidencecases",
-    "evidencehistories",
-    "historycases",
-    "hostilecases",
-    "monitorkit",
-    "monitorprocess",
-    "paircases",
-    "reportkit",
-    "retentioncases",
-    "storecases",
-    "upgradecases",
-)
-
-from monitorkit import Clock, running  # noqa: E402 - after its asserts were made to explain themselves
-from postgresql import PostgreSQL, emptied  # noqa: E402
-
-from monitor.store.metrics import Metrics  # noqa: E402
-from monitor.store.service import Store  # noqa: E402
+from monitor.store.metrics import Metrics
+from monitor.store.service import Store
 
 
 @pytest.fixture(scope="session")

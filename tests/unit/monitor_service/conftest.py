@@ -4,29 +4,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from monitorkit import Clock, running
 
-pytest.register_assert_rewrite(
-    "analystcases",
-    "auditcases",
-    "comparisoncases",
-    "driftcases",
-    "evidencecases",
-    "evidencehistories",
-    "historycases",
-    "hostilecases",
-    "monitorkit",
-    "monitorprocess",
-    "paircases",
-    "reportkit",
-    "retentioncases",
-    "storecases",
-    "upgradecases",
-)
-
-from monitorkit import Clock, running  # noqa: E402 - after its asserts were made to explain themselves
-
-from monitor.store.metrics import Metrics  # noqa: E402
-from monitor.store.service import Store  # noqa: E402
+from monitor.store.metrics import Metrics
+from monitor.store.service import Store
 
 
 @pytest.fixture

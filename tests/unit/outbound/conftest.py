@@ -4,14 +4,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from monitorkit import Clock, running
+from outboundkit import Receiver, receiving
 
-pytest.register_assert_rewrite("outboundkit")
-
-from monitorkit import Clock, running  # noqa: E402 - after its asserts were made to explain themselves
-from outboundkit import Receiver, receiving  # noqa: E402
-
-from monitor.outbound import courier, forward, lease  # noqa: E402
-from monitor.store.service import Store  # noqa: E402
+from monitor.outbound import courier, forward, lease
+from monitor.store.service import Store
 
 
 @pytest.fixture
